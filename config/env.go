@@ -1,0 +1,58 @@
+package config
+
+import (
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+)
+
+// Env is everything from outside that decides which files are read and what the
+// defaults are. Tests fill it by hand; programs use SystemEnv.
+type Env struct {
+	// Getenv looks an environment variable up.
+	Getenv func(name string) (value string, set bool)
+	// UID is the effective user.
+	UID int
+	// Home is the user's home directory; it may be empty for root.
+	Home string
+	// Rootless: the process lacks what mounting needs, whatever its UID.
+	Rootless bool
+	// Root is put in front of the system's directories ("/etc", "/usr", "/var", "/run"); "" in programs.
+	Root string
+}
+
+// SystemEnv describes the running process.
+func SystemEnv() Env {
+	env := Env{Getenv: os.LookupEnv, UID: os.Geteuid(), Rootless: rootless(os.LookupEnv)}
+	env.Home, _ = os.LookupEnv("HOME")
+	if env.Home == "" {
+		if u, err := user.LookupId(strconv.Itoa(env.UID)); err == nil {
+			env.Home = u.HomeDir
+		}
+	}
+	return env
+}
+
+func (e Env) get(name string) string {
+	v, _ := e.Getenv(name)
+	return v
+}
+
+func (e Env) system(path string) string {
+	if e.Root == "" {
+		return path
+	}
+	return filepath.Join(e.Root, path)
+}
+
+// configHome is the directory for the user's own files; "" when there is none.
+func (e Env) configHome() string {
+	if dir := e.get("XDG_CONFIG_HOME"); dir != "" {
+		return dir
+	}
+	if e.Home != "" {
+		return filepath.Join(e.Home, ".config")
+	}
+	return ""
+}
