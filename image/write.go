@@ -1,0 +1,190 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/recordfile"
+	"github.com/stratastore/strata/layer"
+)
+
+// WriteTx adds the changing methods. Reads see the transaction's own changes.
+// Commit saves and ends it; Close without Commit drops unsaved changes. It is not
+// safe for concurrent use.
+type WriteTx struct {
+	*ReadTx
+	writers []*recordfile.WriteTx[Record] // one per part, nil for those that are only read
+	undo    []string                      // data directories that no saved record owns yet
+	gone    []string                      // data directories whose records are deleted
+}
+
+func (tx *WriteTx) open(ctx context.Context, p part) error {
+	if p.readOnly {
+		r, err := p.records.View(ctx)
+		if err != nil {
+			return err
+		}
+		tx.parts, tx.writers = append(tx.parts, r), append(tx.writers, nil)
+		return nil
+	}
+	w, err := p.records.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	tx.parts, tx.writers = append(tx.parts, w), append(tx.writers, w)
+	return nil
+}
+
+// Adopt turns a stage into an image on layer top ("" for none), which the caller
+// knows to exist: ErrDuplicateID and ErrDuplicateName when
+// something took the ID or a name meanwhile; the stage is still there then.
+// Nobody sees the image before Commit, and with it everything is there at once.
+func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, top layer.ID) (Image, error) {
+	st.record.TopLayer = top
+	r := st.record
+	if err := tx.checkFree(r); err != nil {
+		return Image{}, err
+	}
+	if st.items != nil {
+		if err := st.items.Adopt(string(r.ID)); err != nil {
+			return Image{}, err
+		}
+		tx.undo = append(tx.undo, filepath.Join(tx.store.parts[0].dir, string(r.ID)))
+	}
+	if err := tx.writers[0].Insert(0, r); err != nil {
+		return Image{}, fmt.Errorf("store image %s: %w", r.ID, err)
+	}
+	return tx.store.image(0, r), ctx.Err()
+}
+
+// checkFree looks for the ID and the names in every part that is written.
+func (tx *WriteTx) checkFree(r Record) error {
+	for _, w := range tx.writers {
+		if w == nil {
+			continue
+		}
+		if _, taken, err := w.Get(string(r.ID)); err != nil {
+			return err
+		} else if taken {
+			return fmt.Errorf("an image with ID %q already exists: %w", string(r.ID), ErrDuplicateID)
+		}
+		for _, name := range r.Names {
+			if owner, taken := w.ByName(name); taken {
+				return fmt.Errorf("image name %q is already associated with image %q: %w", name, owner, ErrDuplicateName)
+			}
+		}
+	}
+	return nil
+}
+
+// Delete removes an image's record; its data goes when the transaction commits.
+// Whether a container needs it is not looked at. ErrUnknown if no part that is
+// written has it.
+func (tx *WriteTx) Delete(id ID) error {
+	home, err := tx.homeOf(id)
+	if err != nil {
+		return err
+	}
+	if err := tx.writers[home].Delete(string(id)); err != nil {
+		return fmt.Errorf("delete image %s: %w", id, err)
+	}
+	return tx.forget(home, id)
+}
+
+// forget notes the directories of a deleted image: its data, and the engines'
+// files about it unless another part has an image of that ID.
+func (tx *WriteTx) forget(home int, id ID) error {
+	s := tx.store
+	tx.gone = append(tx.gone, filepath.Join(s.parts[home].dir, string(id)))
+	_, err := tx.homeOf(id)
+	if !errors.Is(err, ErrUnknown) {
+		return err
+	}
+	if home != s.last {
+		tx.gone = append(tx.gone, filepath.Join(s.parts[s.last].dir, string(id)))
+	}
+	tx.gone = append(tx.gone, filepath.Join(s.runDir, string(id)))
+	return nil
+}
+
+// homeOf returns the first writable part that has id.
+func (tx *WriteTx) homeOf(id ID) (int, error) {
+	for home, w := range tx.writers {
+		if w == nil {
+			continue
+		}
+		if _, ok, err := w.Get(string(id)); err != nil || ok {
+			return home, err
+		}
+	}
+	return 0, ErrUnknown
+}
+
+// SetMetadata replaces the creator's text.
+func (tx *WriteTx) SetMetadata(id ID, text string) error {
+	return tx.update(id, func(r *Record) error {
+		r.Metadata = text
+		return nil
+	})
+}
+
+// AddMappedLayer notes a copy of the top layer with other owners; one that is
+// noted already stays as it is.
+func (tx *WriteTx) AddMappedLayer(id ID, l layer.ID) error {
+	return tx.update(id, func(r *Record) error {
+		if !slices.Contains(r.MappedLayers, l) {
+			r.MappedLayers = append(slices.Clone(r.MappedLayers), l)
+		}
+		return nil
+	})
+}
+
+// RemoveMappedLayer forgets a mapped copy that was deleted.
+func (tx *WriteTx) RemoveMappedLayer(id ID, l layer.ID) error {
+	return tx.update(id, func(r *Record) error {
+		r.MappedLayers = slices.DeleteFunc(slices.Clone(r.MappedLayers), func(m layer.ID) bool { return m == l })
+		return nil
+	})
+}
+
+func (tx *WriteTx) update(id ID, change func(*Record) error) error {
+	home, err := tx.homeOf(id)
+	if err != nil {
+		return err
+	}
+	if err := tx.writers[home].Update(string(id), change); err != nil {
+		return fmt.Errorf("change image %s: %w", id, err)
+	}
+	return nil
+}
+
+// Commit saves what is pending, gives the locks back and removes the data of
+// deleted images. After an error the transaction has ended; what was not saved is dropped.
+func (tx *WriteTx) Commit(ctx context.Context) error {
+	for _, w := range tx.writers {
+		if w == nil {
+			continue
+		}
+		if err := w.Save(ctx); err != nil {
+			return errors.Join(fmt.Errorf("save images: %w", err), tx.Close())
+		}
+	}
+	tx.undo = nil
+	remove, err := bigdata.Trash(tx.gone...)
+	return errors.Join(err, tx.Close(), remove())
+}
+
+// Close ends the transaction; after Commit it does nothing. Always defer it.
+func (tx *WriteTx) Close() error {
+	var errs []error
+	for _, dir := range tx.undo {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	tx.undo = nil
+	return errors.Join(append(errs, tx.ReadTx.Close())...)
+}

@@ -1,0 +1,141 @@
+package bigdata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/atomicfile"
+)
+
+// MaxRead caps what Read takes into memory, in bytes. Larger items are read with Open.
+const MaxRead = 1 << 30
+
+// Options belong to Write.
+type Options struct {
+	// NoSync leaves out flushing to disk: for records that do not outlive a reboot.
+	NoSync bool
+}
+
+// Write replaces the item called key in dir, making dir (0700) if it is not
+// there. Readers see the old item or the new one, never a mixture; when Write
+// returns, the item is durable.
+func Write(dir, key string, data []byte, opts Options) error {
+	name, err := newFileName(key)
+	if err != nil {
+		return err
+	}
+	if err := makeDir(dir, opts); err != nil {
+		return err
+	}
+	if _, err := atomicfile.Write(filepath.Join(dir, name), data, atomicfile.Options{Mode: 0o600, NoSync: opts.NoSync}); err != nil {
+		return fmt.Errorf("write data item %q: %w", key, err)
+	}
+	return nil
+}
+
+// newFileName is FileName with room left for temporary names.
+func newFileName(key string) (string, error) {
+	name, err := FileName(key)
+	if err != nil {
+		return "", err
+	}
+	if len(name) > maxNewName {
+		return "", fmt.Errorf("key %.40q… makes a file name of %d bytes: %w", key, len(name), ErrBadKey)
+	}
+	return name, nil
+}
+
+func makeDir(dir string, opts Options) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	if opts.NoSync {
+		return nil
+	}
+	return atomicfile.SyncDir(filepath.Dir(dir))
+}
+
+// Open opens the item called key for reading; fs.ErrNotExist if there is none.
+// Only regular files are opened, links are not followed. The caller closes it.
+func Open(dir, key string) (*os.File, error) {
+	name, err := FileName(key)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, name)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("open %s: not a regular file: %w", path, errdefs.ErrCorrupt)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Read returns the whole item called key; fs.ErrNotExist if there is none,
+// errdefs.ErrLimit above MaxRead. The context is looked at between reads.
+func Read(ctx context.Context, dir, key string) ([]byte, error) {
+	f, err := Open(dir, key)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // read only: nothing to lose
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > MaxRead {
+		return nil, fmt.Errorf("data item %q has %d bytes: %w", key, info.Size(), errdefs.ErrLimit)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, fmt.Errorf("read data item %q: %w", key, err)
+	}
+	return data, nil
+}
+
+// Size returns the item's length in bytes; fs.ErrNotExist if there is none.
+func Size(dir, key string) (int64, error) {
+	f, err := Open(dir, key)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close() // read only: nothing to lose
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// Remove deletes the item called key; one that is not there is success.
+func Remove(dir, key string) error {
+	name, err := FileName(key)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove data item %q: %w", key, err)
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+// Package objectid makes and checks the IDs of images and containers, which
+// become names of directories.
+package objectid
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/stratastore/strata/errdefs"
+)
+
+// maxID leaves room for what the store puts around an ID in one path component.
+const maxID = 200
+
+// New returns 64 random lower-case hex digits whose first 12 are not all decimal
+// (on-disk format, 2.1): a short form would look like a number to the engines.
+func New() string {
+	for {
+		var b [32]byte
+		_, _ = rand.Read(b[:]) // never fails: the runtime ends the program instead
+		id := hex.EncodeToString(b[:])
+		if strings.ContainsAny(id[:12], "abcdef") {
+			return id
+		}
+	}
+}
+
+// Validate refuses what must not become a path: empty, too long, a leading dot,
+// slash, NUL, newline and other control characters, the endings of the record
+// and lock files that lie beside the objects. The kind ("image") is for the
+// error, an errdefs.ErrInvalid.
+func Validate(kind, id string) error {
+	switch {
+	case id == "":
+		return fmt.Errorf("%s ID is empty: %w", kind, errdefs.ErrInvalid)
+	case len(id) > maxID:
+		return fmt.Errorf("%s ID of %d bytes is too long: %w", kind, len(id), errdefs.ErrInvalid)
+	case id[0] == '.' || strings.ContainsFunc(id, isBad),
+		strings.HasSuffix(id, ".json"), strings.HasSuffix(id, ".lock"):
+		return fmt.Errorf("%s ID %q: %w", kind, id, errdefs.ErrInvalid)
+	}
+	return nil
+}
+
+func isBad(r rune) bool { return r == '/' || r < ' ' || r == 0x7f }
+
+// ValidateNames refuses empty names and names with NUL or newline, which lists
+// could not show; the kind is for the error, an errdefs.ErrInvalid.
+func ValidateNames(kind string, names []string) error {
+	for _, n := range names {
+		if n == "" || strings.ContainsAny(n, "\x00\n") {
+			return fmt.Errorf("%s name %q: %w", kind, n, errdefs.ErrInvalid)
+		}
+	}
+	return nil
+}
+
+// Unique returns names without repetitions, keeping the first of each.
+func Unique(names []string) []string {
+	seen := make(map[string]bool, len(names))
+	var out []string
+	for _, n := range names {
+		if !seen[n] {
+			seen[n] = true
+			out = append(out, n)
+		}
+	}
+	return out
+}
