@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stratastore/strata/lockfile"
 )
 
 func BenchmarkShared(b *testing.B) {
