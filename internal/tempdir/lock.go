@@ -1,0 +1,92 @@
+package tempdir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// errBusy says that a lock is held by somebody, or that its file went away while we asked.
+var errBusy = errors.New("temp directory is in use")
+
+// lockFile is a held lock-<n>.
+type lockFile struct{ file *os.File }
+
+// createLock makes the lock file of a new pair and locks it. Between the two a
+// sweeper may take the file for a leftover: then it is errBusy, and another
+// name will do.
+func createLock(path string) (*lockFile, error) {
+	return openLock(path, os.O_CREATE|os.O_EXCL)
+}
+
+// seizeLock locks the lock file of a pair that may be stale, making it when only the
+// directory is left. errBusy means that its user lives.
+func seizeLock(path string) (*lockFile, error) {
+	return openLock(path, os.O_CREATE)
+}
+
+func openLock(path string, flags int) (*lockFile, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockWhole(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := sameFile(f, path); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &lockFile{f}, nil
+}
+
+// lockWhole takes the exclusive lock on all of f, without waiting. The range and kind are
+// those of the other engines' locks, which it excludes and is excluded by.
+func lockWhole(f *os.File) error {
+	fl := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	for {
+		switch err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &fl); err {
+		case nil:
+			return nil
+		case unix.EINTR:
+		case unix.EAGAIN, unix.EACCES:
+			return errBusy
+		default:
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
+	}
+}
+
+// sameFile makes sure that the locked file is still the one that its path names: a lock on
+// a file that was unlinked while we waited for it protects nothing.
+func sameFile(f *os.File, path string) error {
+	held, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return errBusy
+	}
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(held, named) {
+		return errBusy
+	}
+	return nil
+}
+
+// remove unlinks the lock file while it is held, and then lets go of it.
+func (l *lockFile) remove() error {
+	err := os.Remove(l.file.Name())
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, l.file.Close())
+}
+
+// release lets go of the lock and leaves the file.
+func (l *lockFile) release() error { return l.file.Close() }
