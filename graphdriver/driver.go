@@ -120,6 +120,14 @@ type MountState interface {
 	Mounted(ctx context.Context, id ID) (path string, mounted bool, err error)
 }
 
+// Shifter is the optional power to shift the owners of a layer's files while it
+// is mounted (idmapped mounts), so that layers are stored with the owners of
+// their tars and MountOptions.Mapping does the rest.
+type Shifter interface {
+	// CanShift reports whether Get can honour m.
+	CanShift(m idmap.Mapping) bool
+}
+
 // Capabilities are the flags of a driver that has a say in how layers are stored.
 type Capabilities struct {
 	// ReproducesExactDiffs: Diff against the direct parent returns the very bytes
