@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // HasObjects reports whether parent holds a directory named like an object that
@@ -60,6 +62,9 @@ func trashOne(dir string) (string, error) {
 	if err != nil {
 		// Without space for one more directory, deleting in place still works.
 		return "", os.RemoveAll(dir)
+	}
+	if err := faults.Hit("bigdata.trash", dir); err != nil {
+		return "", errors.Join(fmt.Errorf("take %s away: %w", dir, err), os.Remove(target))
 	}
 	// The rename replaces the empty directory, which os.Rename would refuse. A sweep
 	// may have been faster and removed it; that does not matter.

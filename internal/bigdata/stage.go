@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // stagePrefix begins the names of staging directories. They are dotted, so that
@@ -111,6 +112,9 @@ func (s *Stage) Put(key string, data []byte) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := faults.Hit("bigdata.put", s.path); err != nil {
+		return fmt.Errorf("stage data item %q: %w", key, err)
+	}
 	f, err := os.OpenFile(filepath.Join(s.path, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fmt.Errorf("stage data item %q: %w", key, err)
@@ -148,6 +152,9 @@ func (s *Stage) Adopt(id string) error {
 	if err := os.RemoveAll(target); err != nil {
 		return fmt.Errorf("remove left-over data of %s: %w", id, err)
 	}
+	if err := faults.Hit("bigdata.adopt", target); err != nil {
+		return fmt.Errorf("adopt data of %s: %w", id, err)
+	}
 	if err := os.Rename(s.path, target); err != nil {
 		return fmt.Errorf("adopt data of %s: %w", id, err)
 	}
@@ -165,6 +172,9 @@ func (s *Stage) AdoptItem(id, key string) error {
 	dir := filepath.Join(s.parent, id)
 	if err := makeDir(dir, s.opts); err != nil {
 		return err
+	}
+	if err := faults.Hit("bigdata.adopt", dir); err != nil {
+		return fmt.Errorf("adopt data item %q: %w", key, err)
 	}
 	if err := os.Rename(filepath.Join(s.path, name), filepath.Join(dir, name)); err != nil {
 		return fmt.Errorf("adopt data item %q: %w", key, err)
