@@ -23,7 +23,7 @@ func (c *copier) file(ctx context.Context, dirIn, dirOut *os.File, e *entry) err
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }() // only read
 	out, err := unix.Openat(int(dirOut.Fd()), e.name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fmt.Errorf("create: %w", err)

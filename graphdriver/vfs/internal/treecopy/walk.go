@@ -122,7 +122,7 @@ func (c *copier) subtree(ctx context.Context, in, out *os.File, name, rel string
 // linked copies the first name of an inode and links the others to it. where is the path
 // below the root.
 func (c *copier) linked(ctx context.Context, in, out *os.File, e *entry, where string) error {
-	key := inode{uint64(e.stat.Dev), e.stat.Ino}
+	key := inode{uint64(e.stat.Dev), e.stat.Ino} //nolint:unconvert // 32 bits on some machines
 	first, ok := c.links[key]
 	if ok {
 		return unix.Linkat(c.root, first, int(out.Fd()), e.name, 0)

@@ -17,8 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/stratastore/strata/graphdriver/vfs/internal/treecopy"
 	"github.com/stratastore/strata/internal/testutil"
-	"github.com/stratastore/strata/internal/treecopy"
 )
 
 func must(t testing.TB, err error) {
@@ -168,7 +168,7 @@ func TestHolesStayHoles(t *testing.T) {
 
 // TestAcrossFileSystems copies where neither reflinks nor copies inside the kernel may work.
 func TestAcrossFileSystems(t *testing.T) {
-	shm, err := os.MkdirTemp("/dev/shm", "treecopy")
+	shm, err := os.MkdirTemp("/dev/shm", "treecopy") //nolint:usetesting // another file system is the point
 	if err != nil {
 		t.Skip("no tmpfs to write to: ", err)
 	}

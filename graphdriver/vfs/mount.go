@@ -1,0 +1,76 @@
+package vfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/graphdriver"
+)
+
+// Get returns the layer's directory. The option "ro" and the hints in opts are accepted and
+// change nothing; any other option, and an ID mapping, is an ErrUnsupported.
+func (d *driver) Get(_ context.Context, id graphdriver.ID, opts graphdriver.MountOptions) (string, error) {
+	h, err := d.find(id)
+	if err != nil {
+		return "", err
+	}
+	for _, o := range opts.Options {
+		if o != "ro" {
+			return "", fmt.Errorf("mount layer %s: vfs has no mount option %q: %w", id, o, errdefs.ErrUnsupported)
+		}
+	}
+	if !opts.Mapping.Empty() {
+		return "", fmt.Errorf("mount layer %s: vfs can not shift IDs: %w", id, errdefs.ErrUnsupported)
+	}
+	return h.layer(id), nil
+}
+
+// Put has nothing to undo.
+func (d *driver) Put(_ context.Context, id graphdriver.ID) error { return id.Validate() }
+
+// Mounted reports true for every layer that exists.
+func (d *driver) Mounted(_ context.Context, id graphdriver.ID) (path string, mounted bool, err error) {
+	h, err := d.find(id)
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	return h.layer(id), true, nil
+}
+
+// DiffGetter reads from the layer's own tree, which has everything that was applied.
+func (d *driver) DiffGetter(_ context.Context, id graphdriver.ID) (archive.FileGetCloser, error) {
+	h, err := d.find(id)
+	if err != nil {
+		return nil, err
+	}
+	return archive.OpenFiles(h.layer(id))
+}
+
+// ApplyDiff unpacks into an existing layer, in place; the result is synced. When it fails
+// half-way, so is the layer. Use Stage for layers that do not exist yet.
+func (d *driver) ApplyDiff(ctx context.Context, id, parent graphdriver.ID, diff io.Reader, opts graphdriver.ApplyOptions) (int64, error) {
+	unlock, err := d.locks.Lock(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	h, err := d.find(id)
+	if err != nil {
+		return 0, err
+	}
+	if h.readOnly {
+		return 0, fmt.Errorf("apply diff to layer %s in %s: %w", id, h.path, errdefs.ErrReadOnly)
+	}
+	size, err := d.Differ.ApplyDiff(ctx, id, parent, diff, opts)
+	if err != nil {
+		return 0, err
+	}
+	return size, d.syncFilesystem(h)
+}

@@ -1,0 +1,79 @@
+package vfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/tempdir"
+)
+
+// Remove deletes the layer's tree.
+func (d *driver) Remove(ctx context.Context, id graphdriver.ID) error {
+	remove, err := d.Trash(ctx, id)
+	if err != nil {
+		return err
+	}
+	return remove()
+}
+
+// Trash renames the layer's tree into tempdirs. On a full disk, where there is no room for
+// that, the tree stays in its place until the returned function deletes it. A layer of
+// a read-only store is an ErrReadOnly.
+func (d *driver) Trash(ctx context.Context, id graphdriver.ID) (remove func() error, err error) {
+	unlock, err := d.locks.Lock(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	h, err := d.find(id)
+	switch {
+	case errors.Is(err, errdefs.ErrNotFound):
+		return func() error { return nil }, nil
+	case err != nil:
+		return nil, err
+	case h.readOnly:
+		return nil, fmt.Errorf("remove layer %s from %s: %w", id, h.path, errdefs.ErrReadOnly)
+	}
+	remove, err = d.trash(h, h.layer(id))
+	if err != nil {
+		return nil, fmt.Errorf("remove layer %s: %w", id, err)
+	}
+	return remove, nil
+}
+
+func (d *driver) trash(h home, tree string) (remove func() error, err error) {
+	temp, err := tempdir.New(h.temp())
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return func() error { return tempdir.RemoveTree(tree) }, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := temp.Trash(tree); err != nil {
+		return nil, errors.Join(err, temp.Close())
+	}
+	// Not synced: should the tree be back after a power cut, its record tells what to do
+	// with it, or it has none and is garbage.
+	return temp.Close, nil
+}
+
+// renameNew renames a directory to a path that must not exist.
+func renameNew(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	switch {
+	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS):
+		// The file system lacks the flag; the caller's lock and check have to do.
+		return os.Rename(from, to)
+	case errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("%s: %w", to, errdefs.ErrExists)
+	case err != nil:
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
