@@ -1,0 +1,80 @@
+package oci
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/layer"
+)
+
+// ImportOptions describe an image made from a root file system.
+type ImportOptions struct {
+	// Names are full references; there may be none.
+	Names []string
+	// Message goes into the history.
+	Message string
+	// Created is the image's time; zero means now. With a fixed one, the same tar
+	// gives the same image ID.
+	Created time.Time
+	// Platform is written to the configuration; the zero value is the program's own.
+	Platform v1.Platform
+	// Progress is told about the layer; nil is not.
+	Progress Progress
+}
+
+// Import makes an image of one layer from a root file system's tar, which may be
+// compressed. After an error, the complete layer may be left; nothing refers to it.
+func Import(ctx context.Context, store Store, tar io.Reader, opts ImportOptions) (Loaded, error) {
+	if opts.Created.IsZero() {
+		opts.Created = time.Now()
+	}
+	if opts.Platform.OS == "" {
+		var err error
+		if opts.Platform, err = ParsePlatform(""); err != nil {
+			return Loaded{}, err
+		}
+	}
+	task := orSilent(opts.Progress).Start("import", -1)
+	l, err := storeDiff(ctx, store, "", tar, task)
+	if err != nil {
+		task.Done("failed")
+		return Loaded{}, fmt.Errorf("import: %w", err)
+	}
+	task.Done("done")
+	config, err := importConfig(l, opts)
+	if err != nil {
+		return Loaded{}, err
+	}
+	return build(ctx, store, config, []layer.Layer{l}, opts.Names)
+}
+
+func importConfig(l layer.Layer, opts ImportOptions) ([]byte, error) {
+	created := opts.Created.UTC()
+	message := opts.Message
+	if message == "" {
+		message = "imported from a root file system"
+	}
+	return json.Marshal(v1.Image{
+		Created:  &created,
+		Platform: opts.Platform,
+		RootFS:   v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.Digest(l.DiffID)}},
+		History:  []v1.History{{Created: &created, CreatedBy: "strata import", Comment: message}},
+	})
+}
+
+// ImportDir is Import of the tree below dir, packed reproducibly; dir is not changed.
+func ImportDir(ctx context.Context, store Store, dir string, opts ImportOptions) (Loaded, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(archive.Pack(ctx, w, dir, archive.PackOptions{})) }()
+	defer r.Close()
+	return Import(ctx, store, r, opts)
+}

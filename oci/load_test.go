@@ -1,0 +1,433 @@
+package oci_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/storetest"
+	"github.com/stratastore/strata/internal/testutil"
+	"github.com/stratastore/strata/oci"
+)
+
+func load(t *testing.T, s *storetest.Store, path string, opts oci.LoadOptions) ([]oci.Loaded, error) {
+	t.Helper()
+	src, err := oci.Open(t.Context(), path, nil, t.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	return oci.Load(t.Context(), s, src, opts)
+}
+
+// diffs reads every layer of an image, base first.
+func diffs(t *testing.T, s *storetest.Store, nameOrID string) [][]byte {
+	t.Helper()
+	img, err := s.Image(t.Context(), nameOrID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list [][]byte
+	for id := img.TopLayer; id != ""; {
+		l, err := s.Layer(t.Context(), string(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rc, err := s.Diff(t.Context(), string(id), "", strata.DiffOptions{Compression: strata.CompressionNone})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(rc)
+		if err = errors.Join(err, rc.Close()); err != nil {
+			t.Fatal(err)
+		}
+		list = append([][]byte{data}, list...)
+		id = l.Parent
+	}
+	return list
+}
+
+func TestLoadEveryForm(t *testing.T) {
+	base, top := twoLayers(t)
+	layout := newBuilder(t)
+	layout.name(layout.image(amd64, base, top), "example.org/app:1")
+	docker := dockerFiles(t, []string{"example.org/app:1"}, base, top)
+	compressed := map[string][]byte{}
+	for name, data := range docker {
+		if strings.HasSuffix(name, "layer.tar") {
+			data = gzipped(t, data)
+		}
+		compressed[name] = data
+	}
+	zstd := func(t *testing.T, data []byte) []byte {
+		var buf bytes.Buffer
+		w, err := archive.Compress(&buf, archive.Zstd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return buf.Bytes()
+	}
+	tests := []struct{ name, path string }{
+		{"OCI layout", layout.dir()},
+		{"OCI archive", pack(t, layout.files(), nil)},
+		{"OCI archive, gzip", pack(t, layout.files(), gzipped)},
+		{"OCI archive, zstd", pack(t, layout.files(), zstd)},
+		{"docker-archive", pack(t, docker, nil)},
+		{"docker-archive, gzip", pack(t, docker, gzipped)},
+		{"docker-archive with compressed layers", pack(t, compressed, nil)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := storetest.New(t, "vfs")
+			loaded, err := load(t, s, tt.path, oci.LoadOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(loaded) != 1 || loaded[0].NewLayers != 2 || !cmp.Equal(loaded[0].Names, []string{"example.org/app:1"}) {
+				t.Fatalf("loaded %+v", loaded)
+			}
+			if got := diffs(t, s, "example.org/app:1"); !cmp.Equal(got, [][]byte{base, top}) {
+				t.Error("the layers' bytes differ from what was loaded")
+			}
+			again, err := load(t, s, tt.path, oci.LoadOptions{})
+			if err != nil || again[0].ID != loaded[0].ID || again[0].ReusedLayers != 2 || again[0].NewLayers != 0 || !again[0].Existed {
+				t.Errorf("loaded again: %+v, %v", again, err)
+			}
+		})
+	}
+}
+
+func TestLoadStream(t *testing.T) {
+	base, top := twoLayers(t)
+	f, err := os.Open(pack(t, dockerFiles(t, []string{"app:1"}, base, top), gzipped))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := storetest.New(t, "vfs")
+	src, err := oci.Open(t.Context(), "-", f, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	if _, err := oci.Load(t.Context(), s, src, oci.LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Image(t.Context(), "docker.io/library/app:1"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLoadSeveralImagesAndPlatforms(t *testing.T) {
+	base, top := twoLayers(t)
+	own := v1.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH}
+	other := v1.Platform{OS: "linux", Architecture: "s390x"}
+	b := newBuilder(t)
+	b.name(b.index(b.image(other, top), b.image(own, base)), "multi:1")
+	b.name(b.image(own, base, top), "two:1")
+	s := storetest.New(t, "vfs")
+	if _, err := load(t, s, b.dir(), oci.LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := diffs(t, s, "localhost/multi:1"); !cmp.Equal(got, [][]byte{base}) {
+		t.Error("multi:1 is not the image of the own platform")
+	}
+	if got := diffs(t, s, "localhost/two:1"); !cmp.Equal(got, [][]byte{base, top}) {
+		t.Error("two:1 has other layers")
+	}
+	img, err := s.Image(t.Context(), "localhost/multi:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(img.Digests()); n != 2 {
+		t.Errorf("%d digests find the image, want those of manifest and index", n)
+	}
+	if _, err := load(t, s, b.dir(), oci.LoadOptions{Platform: v1.Platform{OS: "linux", Architecture: "riscv64"}}); !errors.Is(err, errdefs.ErrNotFound) {
+		t.Errorf("a platform that is not there: %v", err)
+	}
+	if _, err := load(t, s, b.dir(), oci.LoadOptions{Names: []string{"localhost/x:1"}}); !errors.Is(err, errdefs.ErrInvalid) {
+		t.Errorf("one name for two images: %v", err)
+	}
+}
+
+// TestLoadNameMoves: the name that another image has goes to the new one.
+func TestLoadNameMoves(t *testing.T) {
+	base, top := twoLayers(t)
+	s := storetest.New(t, "vfs")
+	first, err := load(t, s, pack(t, dockerFiles(t, []string{"app:1"}, base), nil), oci.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := load(t, s, pack(t, dockerFiles(t, []string{"app:1"}, base, top), nil), oci.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.Image(t.Context(), "docker.io/library/app:1")
+	if err != nil || img.ID != second[0].ID {
+		t.Errorf("the name belongs to %s, %v; want %s", img.ID, err, second[0].ID)
+	}
+	if img, err := s.Image(t.Context(), string(first[0].ID)); err != nil || len(img.Names) != 0 {
+		t.Errorf("the first image has the names %v, %v", img.Names, err)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	base, top := twoLayers(t)
+	good := func() *builder {
+		b := newBuilder(t)
+		b.name(b.image(amd64, base, top), "app:1")
+		return b
+	}
+	withFiles := func(change func(files map[string][]byte)) string {
+		files := good().files()
+		change(files)
+		return pack(t, files, nil)
+	}
+	blobOf := func(files map[string][]byte, contains string) string {
+		for name, data := range files {
+			if strings.HasPrefix(name, "blobs/") && bytes.Contains(data, []byte(contains)) {
+				return name
+			}
+		}
+		t.Fatalf("no blob contains %q", contains)
+		return ""
+	}
+	layerBlob := func(files map[string][]byte) string {
+		for name, data := range files {
+			if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+				return name
+			}
+		}
+		t.Fatal("no layer blob")
+		return ""
+	}
+	truncated := func(at int) string {
+		path := pack(t, good().files(), nil)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data[:at], 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	wrongDiff := func() string {
+		files := dockerFiles(t, []string{"app:1"}, base)
+		for name := range files {
+			if strings.HasSuffix(name, "layer.tar") {
+				files[name] = top
+			}
+		}
+		return pack(t, files, nil)
+	}
+	tests := []struct {
+		name string
+		path string
+		kind error
+		want string
+	}{
+		{"no such file", filepath.Join(t.TempDir(), "none"), os.ErrNotExist, "none"},
+		{"no image archive", pack(t, map[string][]byte{"a": nil}, nil), errdefs.ErrInvalid, "neither an OCI archive"},
+		{"tar cut in a header", truncated(100), errdefs.ErrCorrupt, "image archive"},
+		{"tar cut in a file", truncated(600), errdefs.ErrCorrupt, "image archive"},
+		{"tar cut between files", truncated(1024), errdefs.ErrCorrupt, "image archive"},
+		{"index that is no JSON", withFiles(func(f map[string][]byte) { f["index.json"] = []byte("{") }), errdefs.ErrCorrupt, "index.json"},
+		{"layout version", withFiles(func(f map[string][]byte) { f["oci-layout"] = []byte(`{"imageLayoutVersion":"9"}`) }), errdefs.ErrUnsupported, `version "9"`},
+		{"layer blob missing", withFiles(func(f map[string][]byte) { delete(f, layerBlob(f)) }), errdefs.ErrCorrupt, "is missing"},
+		{"layer blob altered", withFiles(func(f map[string][]byte) {
+			name := layerBlob(f)
+			data := bytes.Clone(f[name])
+			data[len(data)/2] ^= 0x10
+			f[name] = data
+		}), errdefs.ErrCorrupt, "layer sha256:"},
+		{"layer blob cut", withFiles(func(f map[string][]byte) {
+			name := layerBlob(f)
+			f[name] = f[name][:len(f[name])-20]
+		}), errdefs.ErrCorrupt, "its descriptor says"},
+		{"configuration altered", withFiles(func(f map[string][]byte) {
+			name := blobOf(f, `"rootfs"`)
+			f[name] = bytes.Replace(f[name], []byte("amd64"), []byte("amd46"), 1)
+		}), errdefs.ErrCorrupt, "has the digest"},
+		{"diff ID of another layer", wrongDiff(), errdefs.ErrCorrupt, "sha256:"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := storetest.New(t, "vfs")
+			_, err := load(t, s, tt.path, oci.LoadOptions{})
+			if !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error = %v, want one with %q", err, tt.want)
+			}
+			images, err := s.Images(t.Context())
+			if err != nil || len(images) != 0 {
+				t.Errorf("images left: %v, %v", images, err)
+			}
+		})
+	}
+}
+
+func TestLoadCancelled(t *testing.T) {
+	base, top := twoLayers(t)
+	b := newBuilder(t)
+	b.name(b.image(amd64, base, top), "app:1")
+	s := storetest.New(t, "vfs")
+	src, err := oci.OpenLayout(b.dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := oci.Load(ctx, s, src, oci.LoadOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestSaveAndLoadAgain(t *testing.T) {
+	base, top := twoLayers(t)
+	b := newBuilder(t)
+	b.name(b.image(amd64, base, top), "app:1")
+	b.name(b.image(amd64, base), "base:1")
+	s := storetest.New(t, "vfs")
+	loaded, err := load(t, s, b.dir(), oci.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := []oci.Selected{{Image: string(loaded[0].ID)}, {Image: string(loaded[1].ID)}}
+	tests := []struct {
+		name string
+		opts oci.SaveOptions
+	}{
+		{"oci gzip", oci.SaveOptions{Compression: archive.Gzip}},
+		{"oci zstd", oci.SaveOptions{Format: oci.OCIArchive, Compression: archive.Zstd}},
+		{"oci none", oci.SaveOptions{Format: oci.OCIArchive}},
+		{"oci dir", oci.SaveOptions{Format: oci.OCIDir, Compression: archive.Gzip}},
+		{"docker", oci.SaveOptions{Format: oci.DockerArchive}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "out")
+			if err := oci.SaveFile(t.Context(), s, path, images, tt.opts); err != nil {
+				t.Fatal(err)
+			}
+			other := storetest.New(t, "vfs")
+			got, err := load(t, other, path, oci.LoadOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != 2 || got[0].ID != loaded[0].ID || got[1].ID != loaded[1].ID {
+				t.Errorf("loaded %+v, saved %+v", got, loaded)
+			}
+			if again := diffs(t, other, "localhost/app:1"); !cmp.Equal(again, [][]byte{base, top}) {
+				t.Error("the layers differ")
+			}
+			if tt.opts.Format == oci.OCIDir {
+				return
+			}
+			second := filepath.Join(dir, "again")
+			if err := oci.SaveFile(t.Context(), s, second, images, tt.opts); err != nil {
+				t.Fatal(err)
+			}
+			one, err1 := os.ReadFile(path)
+			two, err2 := os.ReadFile(second)
+			if err1 != nil || err2 != nil || !bytes.Equal(one, two) {
+				t.Error("saving twice gives different archives")
+			}
+		})
+	}
+}
+
+func TestSaveLeavesNothingBehind(t *testing.T) {
+	base, _ := twoLayers(t)
+	s := storetest.New(t, "vfs")
+	if _, err := load(t, s, pack(t, dockerFiles(t, []string{"app:1"}, base), nil), oci.LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		images []oci.Selected
+		opts   oci.SaveOptions
+		kind   error
+	}{
+		{"unknown image", []oci.Selected{{Image: "docker.io/library/app:1"}, {Image: "nope"}}, oci.SaveOptions{}, errdefs.ErrNotFound},
+		{"compressed docker-archive", []oci.Selected{{Image: "docker.io/library/app:1"}}, oci.SaveOptions{Format: oci.DockerArchive, Compression: archive.Gzip}, errdefs.ErrInvalid},
+		{"unknown image in a directory", []oci.Selected{{Image: "nope"}}, oci.SaveOptions{Format: oci.OCIDir}, errdefs.ErrNotFound},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := oci.SaveFile(t.Context(), s, filepath.Join(dir, "out"), tt.images, tt.opts); !errors.Is(err, tt.kind) {
+				t.Errorf("error = %v", err)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func TestImportAndCommit(t *testing.T) {
+	for _, driver := range storetest.Drivers() {
+		t.Run(driver, func(t *testing.T) {
+			s := storetest.New(t, driver)
+			base, _ := twoLayers(t)
+			in, err := oci.Import(t.Context(), s, bytes.NewReader(gzipped(t, base)), oci.ImportOptions{Names: []string{"localhost/base:1"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := s.CreateContainer(t.Context(), strata.ContainerOptions{Image: string(in.ID), Names: []string{"c"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir, err := s.Mount(t.Context(), string(c.ID), strata.MountOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "etc/new"), []byte("new"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(filepath.Join(dir, "etc/gone")); err != nil {
+				t.Fatal(err)
+			}
+			want := testutil.Tree(t, dir, testutil.IgnoreRoot, testutil.CoarseMtime) // computed diffs have whole seconds
+			out, err := oci.Commit(t.Context(), s, "c", oci.CommitOptions{Names: []string{"localhost/app:1"}, Author: "me", Message: "why"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Unmount(t.Context(), string(c.ID), false); err != nil {
+				t.Fatal(err)
+			}
+			mounted, err := s.MountImage(t.Context(), string(out.ID), strata.MountOptions{ReadOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, testutil.Tree(t, mounted, testutil.IgnoreRoot, testutil.CoarseMtime)); diff != "" {
+				t.Errorf("the committed image's tree (-container +image):\n%s", diff)
+			}
+			if _, err := s.Unmount(t.Context(), string(out.ID), false); err != nil {
+				t.Fatal(err)
+			}
+			if got := diffs(t, s, "localhost/app:1"); len(got) != 2 || !bytes.Equal(got[0], base) {
+				t.Error("the base layer is not what was imported")
+			}
+		})
+	}
+}

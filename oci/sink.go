@@ -1,0 +1,191 @@
+package oci
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// sink takes the files of a layout or docker-archive. Files come one after the
+// other; finish makes the whole visible, abort leaves nothing behind.
+type sink interface {
+	// has reports whether a file of that name and size is there already.
+	has(name string, size int64) bool
+	// put writes a file of exactly size bytes.
+	put(name string, size int64, r io.Reader) error
+	finish() error
+	abort() error
+}
+
+// epoch is the time of every member: the same image gives the same archive.
+var epoch = time.Unix(0, 0)
+
+// tarSink writes a tar, to a stream or to a file that appears when it is complete.
+type tarSink struct {
+	tw   *tar.Writer
+	dirs map[string]bool
+	seen map[string]bool
+	// temp is renamed to path by finish; nil for a stream.
+	temp *os.File
+	path string
+}
+
+// newTarStream writes to w, which stays open.
+func newTarStream(w io.Writer) *tarSink {
+	return &tarSink{tw: tar.NewWriter(w), dirs: map[string]bool{}, seen: map[string]bool{}}
+}
+
+// newTarFile writes a temporary file beside path.
+func newTarFile(path string) (*tarSink, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-"+filepath.Base(path))
+	if err != nil {
+		return nil, err
+	}
+	s := newTarStream(f)
+	s.temp, s.path = f, path
+	return s, nil
+}
+
+func (s *tarSink) has(name string, _ int64) bool { return s.seen[name] }
+
+func (s *tarSink) put(name string, size int64, r io.Reader) error {
+	if err := s.mkdirs(filepath.Dir(name)); err != nil {
+		return err
+	}
+	s.seen[name] = true
+	hdr := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, ModTime: epoch}
+	if err := s.tw.WriteHeader(hdr); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return copyExactly(s.tw, r, name, size)
+}
+
+func (s *tarSink) mkdirs(dir string) error {
+	if dir == "." || s.dirs[dir] {
+		return nil
+	}
+	if err := s.mkdirs(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	s.dirs[dir] = true
+	return s.tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: epoch})
+}
+
+func (s *tarSink) finish() error {
+	if err := s.tw.Close(); err != nil || s.temp == nil {
+		return err
+	}
+	if err := errors.Join(s.temp.Chmod(0o644), s.temp.Sync(), s.temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(s.temp.Name(), s.path)
+}
+
+func (s *tarSink) abort() error {
+	if s.temp == nil {
+		return nil
+	}
+	_ = s.temp.Close() // closed already when finish failed
+	return os.Remove(s.temp.Name())
+}
+
+// dirSink writes an OCI layout directory. A blob appears under its name when it is
+// complete; index.json, which makes it count, comes last.
+type dirSink struct {
+	root    string
+	created []string
+	fresh   bool
+}
+
+// newDirSink makes dir if needed; an existing one has to be a layout or empty.
+func newDirSink(dir string) (*dirSink, error) {
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return &dirSink{root: dir}, checkTarget(dir)
+	}
+	return &dirSink{root: dir, fresh: err == nil}, err
+}
+
+func (s *dirSink) has(name string, size int64) bool {
+	info, err := os.Lstat(filepath.Join(s.root, name))
+	return err == nil && info.Mode().IsRegular() && info.Size() == size
+}
+
+func (s *dirSink) put(name string, size int64, r io.Reader) (err error) {
+	target := filepath.Join(s.root, name)
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(target), ".tmp-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	err = errors.Join(copyExactly(f, r, name, size), f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if _, statErr := os.Lstat(target); errors.Is(statErr, fs.ErrNotExist) {
+		s.created = append(s.created, target)
+	}
+	return os.Rename(f.Name(), target)
+}
+
+func (s *dirSink) finish() error {
+	d, err := os.Open(s.root)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// abort removes what this sink added; blobs of an earlier save stay.
+func (s *dirSink) abort() error {
+	if s.fresh {
+		return os.RemoveAll(s.root)
+	}
+	var errs []error
+	for _, path := range s.created {
+		errs = append(errs, os.Remove(path))
+	}
+	return errors.Join(errs...)
+}
+
+func checkTarget(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	src, err := OpenLayout(dir)
+	if err != nil {
+		return fmt.Errorf("the directory is neither empty nor an image layout: %w", err)
+	}
+	return src.Close()
+}
+
+// copyExactly copies size bytes and fails when r has fewer or more.
+func copyExactly(w io.Writer, r io.Reader, name string, size int64) error {
+	n, err := io.Copy(w, io.LimitReader(r, size))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if n != size {
+		return fmt.Errorf("write %s: %d of %d bytes: %w", name, n, size, io.ErrUnexpectedEOF)
+	}
+	var one [1]byte
+	if n, err := io.ReadFull(r, one[:]); n > 0 {
+		return fmt.Errorf("write %s: more than %d bytes", name, size)
+	} else if !errors.Is(err, io.EOF) {
+		return fmt.Errorf("write %s: %w", name, err) // the reader's verdict at its end counts
+	}
+	return nil
+}
