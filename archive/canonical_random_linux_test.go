@@ -29,7 +29,7 @@ func TestDriversAgreeOnRandomHistories(t *testing.T) {
 			for range 4 {
 				layers = append(layers, m.layer(30))
 			}
-			h := newHistory(t, format, layers)
+			h := newHistory(t, format, []string{"", ",index=on,xino=on"}[seed/2%2], layers)
 			for layer := range layers {
 				h.agree(t, layer)
 			}

@@ -12,8 +12,8 @@ import (
 	"github.com/stratastore/strata/internal/rootfd"
 )
 
-// openFilesCache is how many directories of a layer stay open: names come in
-// the order of a tar, so few are needed again.
+// openFilesCache is how many directories stay open, of all layers together:
+// names come in the order of a tar, so few are needed again.
 const openFilesCache = 64
 
 // OpenFiles returns a getter of the regular files in the directories, which are
@@ -32,8 +32,9 @@ const openFilesCache = 64
 // no directory has is fs.ErrNotExist.
 func OpenFiles(dirs ...string) (FileGetCloser, error) {
 	f := &files{}
+	opts := rootfd.Options{Cache: max(1, openFilesCache/max(1, len(dirs)))}
 	for _, dir := range dirs {
-		root, err := rootfd.Open(dir, rootfd.Options{Cache: openFilesCache})
+		root, err := rootfd.Open(dir, opts)
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}

@@ -165,6 +165,9 @@ func (c *overlayComparer) entry(ctx context.Context, path string, dir int, name 
 // merged compares a name of the upper layer with the one that is visible below;
 // below are the parent's directories from the layer on that has it.
 func (c *overlayComparer) merged(ctx context.Context, path string, n, old *node, below lowerDirs) error {
+	if err := c.marks.check(old); err != nil {
+		return pathError("read marks below of", path, err)
+	}
 	changed, err := c.pair(ctx, path, n, old)
 	if err != nil || !n.isDir() {
 		return err

@@ -48,6 +48,7 @@ func TestOverlayChangesByHand(t *testing.T) {
 			[]string{`Modify "/d"`, `Delete "/d/a"`, `Modify "/d/m"`, `Delete "/d/s"`}},
 		{"file between directories", [][]step{tree, {file("/d", "file")}, {mkdir("/d", 0o755), file("/d/a", "new")}}, []string{`Modify "/d"`, `Add "/d/a"`}},
 		{"directory over a file over a directory, opaque", [][]step{tree, {file("/d", "file")}, {mkdir("/d", 0o755), opaque("/d")}}, []string{`Modify "/d"`}},
+		{"whiteout in a directory over a directory over a file over a directory", [][]step{tree, {file("/d", "file")}, {mkdir("/d", 0o755), file("/d/c", "c")}, {mkdir("/d", 0o755), whiteout("/d/a")}}, []string{`Modify "/d"`}},
 		{"directory over a whiteout over a directory", [][]step{tree, {whiteout("/d")}, {mkdir("/d", 0o755), file("/d/a", "new")}}, []string{`Add "/d"`, `Add "/d/a"`}},
 		{"directory below a whited out parent", [][]step{tree, {whiteout("/d")}, {mkdir("/d", 0o755), mkdir("/d/s", 0o755), opaque("/d/s")}}, []string{`Add "/d"`, `Add "/d/s"`}},
 		{"opaque root", [][]step{tree, {opaque("/"), file("/g", "g")}, {opaque("/"), file("/h", "h"), whiteout("/f")}}, []string{`Delete "/f"`, `Add "/h"`}},
@@ -91,7 +92,7 @@ func TestOverlayChangesOfFuseOverlayfs(t *testing.T) {
 	testutil.RequireRoot(t)
 	tree := []step{mkdir("/d", 0o755), file("/d/a", "a"), file("/d/b", "b"), mkdir("/opq", 0o755), file("/opq/old", "o"), file("/f", "f"), mkdir("/e", 0o755), file("/e/x", "x")}
 	byHand := []step{ // as unpacking leaves it
-		file("/.wh.f", ""), mkdir("/d", 0o755), file("/d/.wh.b", ""), mkdir("/e", 0o755), file("/e/.wh..wh..opq", ""), file("/e/y", "y"), file("/.wh.both", ""), file("/both", ""),
+		file("/.wh.f", ""), mkdir("/d", 0o755), file("/d/.wh.b", ""), mkdir("/e", 0o755), file("/e/.wh..wh..opq", ""), file("/e/.wh.x", ""), file("/e/y", "y"), file("/.wh.both", ""), file("/both", ""),
 	}
 	inside := []step{ // by fuse-overlayfs itself
 		remove("/opq"), mkdir("/opq", 0o755), file("/opq/z", "z"), remove("/d/a"), file("/f", "again"), mkdir("/new", 0o755), file("/new/n", "n"), file("/e/x", "x again"), remove("/e/y"),

@@ -3,8 +3,6 @@ package archive
 import (
 	"fmt"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // overlayMarks reads the marks that overlayfs (kernel documentation,
@@ -89,8 +87,8 @@ func (m *overlayMarks) isWhiteout(n *node, in dirMarks) (bool, error) {
 	if m.format == WhiteoutNone {
 		return false, nil
 	}
-	if n.kind() == unix.S_IFCHR {
-		return n.st.Rdev == 0, nil
+	if n.isWhiteout() {
+		return true, nil
 	}
 	if !in.fileWhiteouts || !n.isRegular() || n.st.Size != 0 {
 		return false, nil

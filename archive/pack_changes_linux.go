@@ -19,28 +19,34 @@ import (
 // upper directory that OverlayChanges was given.
 //
 // The bytes depend on nothing but the changes and the content of the tree; they
-// are the same on every driver. The form is:
+// are the same on every driver. The form is the one that the other engines give
+// to the diff of an overlay (on-disk format, 6.4), other than where it is said:
 //
-//   - entries sorted by path byte by byte, whatever the order of changes;
+//   - entries in the order of a walk that takes the names of each directory
+//     sorted by bytes, whatever the order of changes;
 //   - names without a leading slash, directories with a trailing one; numeric,
 //     container-side owners and no user or group names;
-//   - modification times to the nanosecond (in a PAX record where there are
-//     nanoseconds; the other engines cut them off, and programs that keep
-//     caches by time then find these out of date); no other times;
+//   - modification times in whole seconds, rounded down, and no other times. The
+//     other engines write and compare these, so finer ones would give the same
+//     container two digests; Compare knows that such times prove nothing;
 //   - the first of an inode's names in the tar is the file, the others are hard
 //     links to it; a link to a file that did not change becomes a file;
 //   - security.capability, security.ima and user.*, without user.overlay.*, as
 //     PAX records SCHILY.xattr.*;
-//   - a deletion is an empty file ".wh.NAME" with mode 0, owner 0:0 and time 0.
-//     There are no opaque marks (see Compare);
+//   - a deletion is an empty file ".wh.NAME" with mode 0, owner 0:0 and the time
+//     of the directory that it stands in, in the root 0. The others write the
+//     time of overlay's mark, which is the same unless the directory was changed
+//     again, and on vfs the time of the day;
+//   - there are no opaque marks (see Compare), and nothing for what was copied up
+//     without a change;
 //   - PAX records only where the plain header can not hold a value, in raw bytes
 //     if a name is not UTF-8; two zero blocks at the end.
 //
-// Sockets, names that start with ".wh." and attributes with "=" in their name
-// can not be in a layer tar; they are left out with a line in the log, as is a
-// path that vanished meanwhile. If such a path is Modified, the old file is
-// deleted. A file that can not be read is an error, other than with the other
-// engines, which leave it out.
+// Sockets, character devices 0:0, names that start with ".wh." and attributes
+// with "=" in their name can not be in a layer tar; they are left out with a line
+// in the log, as is a path that vanished meanwhile. If such a path is Modified,
+// the old file is deleted. A file that can not be read is an error, while the
+// other engines leave it out.
 //
 // A file whose size changes while it is read is padded with zeros or cut: the
 // tar is written to its end, and then ErrFileChanged is returned. After any other
@@ -71,7 +77,7 @@ func PackChanges(ctx context.Context, w io.Writer, dir string, changes []Change,
 // change writes one change.
 func (p *packer) change(ctx context.Context, parents *parentDirs, change Change) error {
 	if change.Kind == Deleted {
-		return p.whiteout(change.Path)
+		return p.delete(parents, change.Path)
 	}
 	var n node
 	err := parents.lookup(change.Path, &n)
@@ -86,17 +92,25 @@ func (p *packer) change(ctx context.Context, parents *parentDirs, change Change)
 		return err
 	}
 	if !ok && change.Kind == Modified {
-		return p.whiteout(change.Path)
+		return p.delete(parents, change.Path)
 	}
 	return nil
 }
 
-// inOrder returns the changes sorted by path, each path once and well formed.
+// delete writes a whiteout.
+func (p *packer) delete(parents *parentDirs, path string) error {
+	sec, err := parents.mtime(path)
+	if err != nil && !gone(err) {
+		return err
+	}
+	return p.whiteout(path, sec)
+}
+
+// inOrder returns the changes in the order of a walk, each path once and well formed.
 func inOrder(changes []Change) ([]Change, error) {
-	byPath := func(a, b Change) int { return strings.Compare(a.Path, b.Path) }
-	if !slices.IsSortedFunc(changes, byPath) {
-		changes = slices.Clone(changes)
-		sortChanges(changes)
+	byWalk := func(a, b Change) int { return walkOrder(a.Path, b.Path) }
+	if !slices.IsSortedFunc(changes, byWalk) {
+		changes = slices.SortedFunc(slices.Values(changes), byWalk)
 	}
 	for i, c := range changes {
 		if !validPath(c.Path) {
@@ -107,6 +121,24 @@ func inOrder(changes []Change) ([]Change, error) {
 		}
 	}
 	return changes, nil
+}
+
+// walkOrder compares paths as a walk meets them that goes into each directory at
+// once: by bytes, with the slash before all others.
+func walkOrder(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		switch {
+		case a[i] == b[i]:
+		case a[i] == '/':
+			return -1
+		case b[i] == '/':
+			return 1
+		default:
+			return int(a[i]) - int(b[i])
+		}
+	}
+	return len(a) - len(b)
 }
 
 // validPath reports whether a path is absolute, is not the root, and has only
@@ -140,6 +172,22 @@ func (d *parentDirs) lookup(path string, n *node) error {
 		return pathError("open", dir, err)
 	}
 	return pathError("lstat", path, n.lookup(fd, base))
+}
+
+// mtime returns the time of the directory that path is in, in seconds; 0 for the
+// root, of which a diff says nothing.
+func (d *parentDirs) mtime(path string) (sec int64, err error) {
+	dir, _ := splitPath(path)
+	if dir == "" {
+		return 0, nil
+	}
+	fd, err := d.open(dir)
+	if err != nil {
+		return 0, pathError("open", dir, err)
+	}
+	var st unix.Stat_t
+	err = retry(func() error { return unix.Fstat(fd, &st) })
+	return int64(st.Mtim.Sec), pathError("stat", dir, err)
 }
 
 // open returns a descriptor for the directory, valid until the next call.

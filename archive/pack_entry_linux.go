@@ -58,6 +58,9 @@ func (p *packer) entry(ctx context.Context, n *node, path string) (ok bool, err 
 	case n.kind() == unix.S_IFSOCK:
 		p.log.Warn("socket left out of tar", "path", path)
 		return false, nil
+	case n.isWhiteout():
+		p.log.Warn("device 0:0 would delete its name on overlay, left out of tar", "path", path)
+		return false, nil
 	case hasMarkName(path):
 		p.log.Warn("name can not be told from a whiteout, left out of tar", "path", path)
 		return false, nil
@@ -100,7 +103,7 @@ func (p *packer) header(n *node, path string) (*tar.Header, error) {
 		Name:   path[1:],
 		Mode:   int64(n.st.Mode & 0o7777),
 		Uid:    uid, Gid: gid,
-		ModTime: time.Unix(n.st.Mtim.Unix()),
+		ModTime: time.Unix(n.st.Mtim.Sec, 0),
 	}
 	if target := p.first[n.inode()]; target != "" {
 		hdr.Typeflag, hdr.Linkname = tar.TypeLink, target
@@ -173,9 +176,9 @@ func (p *packer) writeHeader(hdr *tar.Header) error {
 	return nil
 }
 
-// whiteout writes an entry that deletes path: an empty file of root's with no
-// permissions and the time 0, so that it depends on nothing but the path.
-func (p *packer) whiteout(path string) error {
+// whiteout writes an entry that deletes path: an empty file of root's without
+// permissions, and with the time of the directory that it stands in.
+func (p *packer) whiteout(path string, sec int64) error {
 	dir, base := splitPath(path)
 	if strings.HasPrefix(base, whiteoutPrefix) {
 		p.log.Warn("name can not be told from a whiteout, deletion left out of tar", "path", path)
@@ -183,6 +186,6 @@ func (p *packer) whiteout(path string) error {
 	}
 	name := (dir + "/" + whiteoutPrefix + base)[1:]
 	return p.writeHeader(&tar.Header{
-		Format: tar.FormatPAX, Typeflag: tar.TypeReg, Name: name, ModTime: time.Unix(0, 0),
+		Format: tar.FormatPAX, Typeflag: tar.TypeReg, Name: name, ModTime: time.Unix(sec, 0),
 	})
 }

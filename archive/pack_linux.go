@@ -78,61 +78,35 @@ func (p *treePacker) root(ctx context.Context, fd int) error {
 	return p.directory(ctx, fd, packDir{marks: marks, below: below})
 }
 
-// directory writes what is in an open directory. What is inside of a
-// subdirectory "a" comes where "a/" sorts, so behind a file "a-b".
+// directory writes what is in an open directory.
 func (p *treePacker) directory(ctx context.Context, fd int, dir packDir) error {
 	names, err := listDir(fd)
 	if err != nil {
 		return pathError("list", orRoot(dir.path), err)
 	}
 	hidden := p.marks.hidden(names)
-	var waiting []packDir
 	for _, name := range names {
-		path := dir.path + "/" + name
-		if waiting, err = p.descend(ctx, fd, waiting, path); err != nil {
-			return err
-		}
 		if hidden[name] {
 			continue
 		}
 		sub, err := p.child(ctx, fd, name, dir)
+		if err == nil && sub != nil {
+			err = p.inside(ctx, fd, name, *sub)
+		}
 		if err != nil {
 			return err
 		}
-		if sub != nil {
-			waiting = append(waiting, *sub)
-		}
 	}
-	_, err = p.descend(ctx, fd, waiting, "")
-	return err
-}
-
-// descend goes into those waiting directories whose content sorts before the
-// path next, all of them if it is "", and returns the others. Of two directories
-// that wait, the one that came later has the earlier one's path as the beginning
-// of its own and sorts before it inside: "a-/x" before "a/x".
-func (p *treePacker) descend(ctx context.Context, fd int, waiting []packDir, next string) ([]packDir, error) {
-	for len(waiting) > 0 {
-		last := waiting[len(waiting)-1]
-		if next != "" && last.path+"/" > next {
-			return waiting, nil
-		}
-		waiting = waiting[:len(waiting)-1]
-		if err := p.inside(ctx, fd, last); err != nil {
-			return nil, err
-		}
-	}
-	return waiting, nil
+	return nil
 }
 
 // inside opens a subdirectory of the open directory fd and packs its content.
-func (p *treePacker) inside(ctx context.Context, fd int, dir packDir) error {
+func (p *treePacker) inside(ctx context.Context, fd int, name string, dir packDir) error {
 	if p.depth >= maxTreeDepth {
 		return pathError("open", dir.path, errTooDeep)
 	}
 	p.depth++
 	defer func() { p.depth-- }()
-	_, name := splitPath(dir.path)
 	sub, err := openDir(fd, name)
 	if err != nil {
 		return p.unlessGone(dir.path, pathError("open", dir.path, err))
@@ -198,7 +172,7 @@ func (p *treePacker) keptMark(n *node, path string) error {
 	}
 	return p.writeHeader(&tar.Header{
 		Format: tar.FormatPAX, Typeflag: tar.TypeReg, Name: path[1:],
-		Uid: uid, Gid: gid, ModTime: time.Unix(n.st.Mtim.Unix()),
+		Uid: uid, Gid: gid, ModTime: time.Unix(n.st.Mtim.Sec, 0),
 	})
 }
 

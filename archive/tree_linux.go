@@ -32,14 +32,16 @@ type node struct {
 	content *contentFile
 }
 
-func (n *node) kind() uint32     { return n.st.Mode & unix.S_IFMT }
-func (n *node) isDir() bool      { return n.kind() == unix.S_IFDIR }
-func (n *node) isRegular() bool  { return n.kind() == unix.S_IFREG }
-func (n *node) isDevice() bool   { return n.kind() == unix.S_IFCHR || n.kind() == unix.S_IFBLK }
-func (n *node) inode() inode     { return inode{uint64(n.st.Dev), n.st.Ino} }
+func (n *node) kind() uint32    { return n.st.Mode & unix.S_IFMT }
+func (n *node) isDir() bool     { return n.kind() == unix.S_IFDIR }
+func (n *node) isRegular() bool { return n.kind() == unix.S_IFREG }
+func (n *node) isDevice() bool  { return n.kind() == unix.S_IFCHR || n.kind() == unix.S_IFBLK }
+func (n *node) inode() inode    { return inode{uint64(n.st.Dev), n.st.Ino} }
+func (n *node) hasXattrs() bool { return n.isRegular() || n.isDir() }
+func (n *node) linked() bool    { return !n.isDir() && n.st.Nlink > 1 }
+
+// isWhiteout reports whether n is the device that overlayfs takes for a deleted name.
 func (n *node) isWhiteout() bool { return n.kind() == unix.S_IFCHR && n.st.Rdev == 0 }
-func (n *node) hasXattrs() bool  { return n.isRegular() || n.isDir() }
-func (n *node) linked() bool     { return !n.isDir() && n.st.Nlink > 1 }
 
 // inode identifies a file within one machine while it exists.
 type inode struct{ dev, ino uint64 }
