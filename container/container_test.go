@@ -3,6 +3,7 @@ package container_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -284,7 +285,10 @@ func TestDataAndDirectories(t *testing.T) {
 		view(t, s, func(tx *container.ReadTx) {
 			c, err := tx.Get("c")
 			must(t, err)
-			got, err := tx.BigData(t.Context(), "c", "A_b")
+			f, err := tx.OpenBigData("c", "A_b")
+			must(t, err)
+			got, err := io.ReadAll(f)
+			must(t, f.Close())
 			n, sizeErr := c.ItemSize("A_b")
 			if err != nil || string(got) != data || sizeErr != nil || n != int64(len(data)) {
 				t.Errorf("item %q, %v; size %d, %v", got, err, n, sizeErr)

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"context"
 	"errors"
 	"os"
 	"slices"
@@ -102,11 +101,6 @@ func (tx *ReadTx) ByLayer(id layer.ID) (Container, error) {
 // is not an error.
 func (tx *ReadTx) ByImage(id image.ID) ([]Container, error) {
 	return tx.all(tx.records.By(imageIndex, string(id)))
-}
-
-// BigData returns one data item: fs.ErrNotExist if there is none.
-func (tx *ReadTx) BigData(ctx context.Context, id ID, key string) ([]byte, error) {
-	return bigdata.Read(ctx, tx.store.DataDir(id), key)
 }
 
 // OpenBigData opens one data item; what was opened stays readable when the

@@ -131,12 +131,19 @@ func (tx *WriteTx) update(id ID, change func(*Record)) error {
 // saved is dropped.
 func (tx *WriteTx) Commit(ctx context.Context) error {
 	if err := tx.writer.Save(ctx); err != nil {
+		if tx.Uncertain() {
+			tx.undo = nil // the data may have its record already
+		}
 		return errors.Join(fmt.Errorf("save containers: %w", err), tx.Close())
 	}
 	tx.undo = nil
 	remove, err := bigdata.Trash(tx.gone...)
 	return errors.Join(err, tx.Close(), remove())
 }
+
+// Uncertain reports whether Commit failed so late that the records may be on disk
+// all the same. What they refer to has to stay then.
+func (tx *WriteTx) Uncertain() bool { return tx.writer.Uncertain() }
 
 // Close ends the transaction; after Commit it does nothing. Always defer it.
 func (tx *WriteTx) Close() error {

@@ -171,6 +171,9 @@ func (tx *WriteTx) Commit(ctx context.Context) error {
 			continue
 		}
 		if err := w.Save(ctx); err != nil {
+			if w.Uncertain() {
+				tx.undo = nil // the data may have its record already
+			}
 			return errors.Join(fmt.Errorf("save images: %w", err), tx.Close())
 		}
 	}

@@ -90,26 +90,32 @@ func Open(dir, key string) (*os.File, error) {
 }
 
 // Read returns the whole item called key; fs.ErrNotExist if there is none,
-// errdefs.ErrLimit above MaxRead. The context is looked at between reads.
+// errdefs.ErrLimit above MaxRead.
 func Read(ctx context.Context, dir, key string) ([]byte, error) {
 	f, err := Open(dir, key)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() // read only: nothing to lose
+	return ReadAll(ctx, f)
+}
+
+// ReadAll returns the content of an item that Open opened; errdefs.ErrLimit above
+// MaxRead.
+func ReadAll(ctx context.Context, f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if info.Size() > MaxRead {
-		return nil, fmt.Errorf("data item %q has %d bytes: %w", key, info.Size(), errdefs.ErrLimit)
+		return nil, fmt.Errorf("data item %s has %d bytes: %w", f.Name(), info.Size(), errdefs.ErrLimit)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	data := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, fmt.Errorf("read data item %q: %w", key, err)
+		return nil, fmt.Errorf("read data item %s: %w", f.Name(), err)
 	}
 	return data, nil
 }

@@ -1,0 +1,233 @@
+package strata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/stratastore/strata/container"
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/layer"
+)
+
+// ListBigData returns the keys of an object's data items in the order of first
+// setting. An *UnknownError if there is no such object.
+func (s *Store) ListBigData(ctx context.Context, kind Kind, nameOrID string) (keys []string, err error) {
+	t, err := s.begin(ctx, readOnly(kind))
+	if err != nil {
+		return nil, err
+	}
+	defer t.end(&err)
+	switch kind {
+	case KindLayer:
+		l, err := t.layer(nameOrID)
+		return l.BigDataNames, err
+	case KindImage:
+		i, err := t.image(nameOrID)
+		return i.BigDataNames, err
+	default:
+		c, err := t.container(nameOrID)
+		return c.BigDataNames, err
+	}
+}
+
+// BigData returns one data item. An *UnknownError if there is no such object,
+// fs.ErrNotExist if it has no such item. Items of images and containers are read
+// with no lock held.
+func (s *Store) BigData(ctx context.Context, kind Kind, nameOrID, key string) ([]byte, error) {
+	if kind == KindLayer {
+		return s.layerData(ctx, nameOrID, key)
+	}
+	f, err := s.OpenBigData(ctx, kind, nameOrID, key)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // read only: nothing to lose
+	return bigdata.ReadAll(ctx, f)
+}
+
+func (s *Store) layerData(ctx context.Context, nameOrID, key string) (data []byte, err error) {
+	t, err := s.begin(ctx, want{layers: shared})
+	if err != nil {
+		return nil, err
+	}
+	defer t.end(&err)
+	l, err := t.layer(nameOrID)
+	if err != nil {
+		return nil, err
+	}
+	data, err = t.layers.BigData(ctx, l.ID, key)
+	return data, noItem(err, fmt.Sprintf("locating item named %q for layer with ID %q", key, l.ID))
+}
+
+// noItem words the lack of a data item as the other engines do.
+func noItem(err error, locating string) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, layer.ErrDataUnknown) {
+		return fmt.Errorf("%s: %w", locating, fs.ErrNotExist)
+	}
+	return fmt.Errorf("%s: %w", locating, err)
+}
+
+// OpenBigData opens one data item of an image or a container for reading in
+// pieces; errors as BigData's, errdefs.ErrUnsupported for layers. What was opened
+// stays as it is when the item is replaced. The caller closes it.
+func (s *Store) OpenBigData(ctx context.Context, kind Kind, nameOrID, key string) (f *os.File, err error) {
+	t, err := s.begin(ctx, readOnly(kind))
+	if err != nil {
+		return nil, err
+	}
+	defer t.end(&err)
+	switch kind {
+	case KindImage:
+		i, err := t.image(nameOrID)
+		if err != nil {
+			return nil, err
+		}
+		f, err := t.images.OpenBigData(i, key)
+		return f, noItem(err, fmt.Sprintf("locating item named %q for image with ID %q (consider removing the image to resolve the issue)", key, i.ID))
+	case KindContainer:
+		c, err := t.container(nameOrID)
+		if err != nil {
+			return nil, err
+		}
+		return t.containers.OpenBigData(c.ID, key)
+	}
+	return nil, fmt.Errorf("open data item of a %s: %w", kind, errdefs.ErrUnsupported)
+}
+
+// SetBigData replaces one data item of an object of the written store. A manifest
+// item ("manifest…") of an image also adds its digest to those that find the
+// image. An *UnknownError if there is no such object; an errdefs.ErrInvalid for a
+// key that can not be a file name.
+func (s *Store) SetBigData(ctx context.Context, kind Kind, nameOrID, key string, data []byte) error {
+	switch kind {
+	case KindLayer:
+		return s.setLayerData(ctx, nameOrID, key, data)
+	case KindImage:
+		return s.setImageData(ctx, nameOrID, image.BigDatum{Key: key, Data: data})
+	default:
+		return s.setContainerData(ctx, nameOrID, container.BigDatum{Key: key, Data: data})
+	}
+}
+
+func (s *Store) setLayerData(ctx context.Context, nameOrID, key string, data []byte) (err error) {
+	if key == "" {
+		return fmt.Errorf("can't set empty name for layer big data item: %w", image.ErrInvalidDataName)
+	}
+	t, err := s.begin(ctx, want{layers: exclusive})
+	if err != nil {
+		return err
+	}
+	defer t.end(&err)
+	l, err := t.layer(nameOrID)
+	if err != nil {
+		return err
+	}
+	if l.ReadOnly {
+		return &UnknownError{Kind: KindLayer, Name: nameOrID}
+	}
+	if err := t.writeLayers.SetBigData(ctx, l.ID, key, data); err != nil {
+		return err
+	}
+	return t.writeLayers.Commit(ctx)
+}
+
+func (s *Store) setImageData(ctx context.Context, nameOrID string, it image.BigDatum) (err error) {
+	staged, err := s.images.StageItem(ctx, it)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, staged.Discard()) }()
+	t, err := s.begin(ctx, want{images: exclusive})
+	if err != nil {
+		return err
+	}
+	defer t.end(&err)
+	i, err := t.images.LookupWritable(nameOrID)
+	if err != nil {
+		return known(KindImage, nameOrID, err)
+	}
+	if err := t.writeImages.SetBigData(i.ID, staged); err != nil {
+		return err
+	}
+	return t.writeImages.Commit(ctx)
+}
+
+func (s *Store) setContainerData(ctx context.Context, nameOrID string, it container.BigDatum) (err error) {
+	staged, err := s.containers.StageItem(ctx, it)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, staged.Discard()) }()
+	t, err := s.begin(ctx, want{containers: exclusive})
+	if err != nil {
+		return err
+	}
+	defer t.end(&err)
+	c, err := t.container(nameOrID)
+	if err != nil {
+		return err
+	}
+	if err := t.writeContainers.SetBigData(c.ID, staged); err != nil {
+		return err
+	}
+	return t.writeContainers.Commit(ctx)
+}
+
+// BigDataSize returns the recorded length of a data item in bytes: for images and
+// containers. An *UnknownError if there is no such object, image.ErrSizeUnknown if
+// it has no such item.
+func (s *Store) BigDataSize(ctx context.Context, kind Kind, nameOrID, key string) (int64, error) {
+	switch kind {
+	case KindImage:
+		i, err := s.Image(ctx, nameOrID)
+		if err != nil {
+			return 0, err
+		}
+		return i.ItemSize(key)
+	case KindContainer:
+		c, err := s.Container(ctx, nameOrID)
+		if err != nil {
+			return 0, err
+		}
+		return c.ItemSize(key)
+	default:
+		data, err := s.BigData(ctx, kind, nameOrID, key)
+		return int64(len(data)), err
+	}
+}
+
+// BigDataDigest returns the recorded digest of a data item: for images and
+// containers. An *UnknownError if there is no such object, image.ErrDigestUnknown
+// if it has no such item.
+func (s *Store) BigDataDigest(ctx context.Context, kind Kind, nameOrID, key string) (digest.Digest, error) {
+	switch kind {
+	case KindImage:
+		i, err := s.Image(ctx, nameOrID)
+		if err != nil {
+			return "", err
+		}
+		return i.ItemDigest(key)
+	case KindContainer:
+		c, err := s.Container(ctx, nameOrID)
+		if err != nil {
+			return "", err
+		}
+		return c.ItemDigest(key)
+	default:
+		data, err := s.BigData(ctx, kind, nameOrID, key)
+		if err != nil {
+			return "", err
+		}
+		return digest.FromBytes(data), nil
+	}
+}

@@ -1,0 +1,126 @@
+package strata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stratastore/strata/container"
+	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/layer"
+)
+
+// DeleteImageOptions belong to DeleteImage.
+type DeleteImageOptions struct {
+	// DryRun says what would go and removes nothing.
+	DryRun bool
+}
+
+// DeleteImage removes an image and the layers that only it needs: its mapped
+// copies, then from its top layer downwards until some other image, container or
+// layer needs one. It returns the layers that went, or would go, in order of
+// removal: top first. ErrNotAnImage if there is none in the written stores; an
+// *InUseError while a container has it.
+//
+// The record goes first: no engine ever sees an image without its layers. An
+// interruption leaves layers that nothing refers to.
+func (s *Store) DeleteImage(ctx context.Context, nameOrID string, opts DeleteImageOptions) (removed []layer.ID, err error) {
+	w := everything
+	if opts.DryRun {
+		w = want{layers: shared, images: shared, containers: shared}
+	}
+	t, err := s.begin(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	defer t.end(&err)
+	img, err := t.images.LookupWritable(nameOrID)
+	if errors.Is(err, image.ErrUnknown) {
+		return nil, ErrNotAnImage
+	}
+	if err != nil {
+		return nil, err
+	}
+	if removed, err = t.layersOnlyOf(img); err != nil || opts.DryRun {
+		return removed, err
+	}
+	if err := t.writeImages.Delete(img.ID); err != nil {
+		return nil, err
+	}
+	if err := t.writeImages.Commit(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.deleteLayers(ctx, removed...); err != nil {
+		return nil, fmt.Errorf("image %s is deleted, its layers are not: %w", img.ID, err)
+	}
+	return removed, nil
+}
+
+// layersOnlyOf returns the layers that nothing but the image needs, in order of
+// removal; an *InUseError if a container has the image.
+func (t *tx) layersOnlyOf(img image.Image) ([]layer.ID, error) {
+	users, err := t.containers.ByImage(img.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(users) > 0 {
+		return nil, &InUseError{Kind: KindImage, ID: string(img.ID), By: KindContainer, ByID: string(users[0].ID)}
+	}
+	c := cascade{tx: t, image: img.ID}
+	for _, id := range img.MappedLayers {
+		if _, err := c.take(id); err != nil {
+			return nil, err
+		}
+	}
+	for id := img.TopLayer; id != ""; {
+		l, err := c.take(id)
+		if err != nil {
+			return nil, err
+		}
+		id = l.Parent
+	}
+	return c.doomed, nil
+}
+
+// cascade collects the layers that go with an image.
+type cascade struct {
+	*tx
+	image  image.ID
+	doomed []layer.ID
+}
+
+// take adds the layer if nothing that stays needs it. It returns the zero Layer
+// when the layer stays, or is not there.
+func (c *cascade) take(id layer.ID) (layer.Layer, error) {
+	l, err := c.layers.Get(id)
+	if errors.Is(err, layer.ErrUnknown) || err == nil && (l.ReadOnly || slices.Contains(c.doomed, id)) {
+		return layer.Layer{}, nil
+	}
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	needed, err := c.needed(id)
+	if err != nil || needed {
+		return layer.Layer{}, err
+	}
+	c.doomed = append(c.doomed, id)
+	return l, nil
+}
+
+func (c *cascade) needed(id layer.ID) (bool, error) {
+	for _, child := range c.layers.Children(id) {
+		if !slices.Contains(c.doomed, child) {
+			return true, nil
+		}
+	}
+	_, err := c.containers.ByLayer(id)
+	if err == nil || !errors.Is(err, container.ErrUnknown) {
+		return true, err
+	}
+	images, err := c.images.ByTopLayer(id)
+	if err != nil {
+		return true, err
+	}
+	return slices.ContainsFunc(images, func(i image.Image) bool { return i.ID != c.image }), nil
+}

@@ -1,0 +1,172 @@
+package strata_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/image"
+)
+
+// exampleStore opens a store in a temporary directory. Real stores leave Driver
+// empty, or take all their options from package config.
+func exampleStore(ctx context.Context) (s *strata.Store, remove func()) {
+	dir, err := os.MkdirTemp("", "strata-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err = strata.Open(ctx, strata.Options{
+		GraphRoot: filepath.Join(dir, "graph"),
+		RunRoot:   filepath.Join(dir, "run"),
+		Driver:    "vfs",
+		Rootless:  os.Geteuid() != 0,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return s, func() {
+		if _, err := s.Shutdown(ctx, true); err != nil {
+			log.Print(err)
+		}
+		if err := s.Close(ctx); err != nil {
+			log.Print(err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			log.Print(err)
+		}
+	}
+}
+
+// exampleTar makes a layer's tar with one file that belongs to the caller.
+func exampleTar(name, content string) io.Reader {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(content)), Uid: os.Getuid(), Gid: os.Getgid()}
+	if err := w.WriteHeader(h); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := io.WriteString(w, content); err != nil {
+		log.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		log.Fatal(err)
+	}
+	return &buf
+}
+
+// Open a store and ask what it is.
+func ExampleOpen() {
+	ctx := context.Background()
+	s, remove := exampleStore(ctx)
+	defer remove()
+
+	status, err := s.Status(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s: %s\n", status[2].Key, status[2].Value)
+	// Output:
+	// Driver Name: vfs
+}
+
+// Import a layer from its tar and get the very same tar back.
+func ExampleStore_ImportLayer() {
+	ctx := context.Background()
+	s, remove := exampleStore(ctx)
+	defer remove()
+
+	l, err := s.ImportLayer(ctx, strata.LayerOptions{Names: []string{"base"}}, exampleTar("hello", "hello\n"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d bytes of tar\n", l.DiffSize)
+
+	diff, err := s.Diff(ctx, "base", "", strata.DiffOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer diff.Close()
+	h, err := tar.NewReader(diff).Next()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(h.Name, h.Size)
+	// Output:
+	// 2048 bytes of tar
+	// hello 6
+}
+
+// Make an image and a container on top, change a file, and see what changed.
+func ExampleStore_Mount() {
+	ctx := context.Background()
+	s, remove := exampleStore(ctx)
+	defer remove()
+
+	l, err := s.ImportLayer(ctx, strata.LayerOptions{}, exampleTar("hello", "hello\n"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := s.CreateImage(ctx, image.CreateOptions{TopLayer: string(l.ID), Names: []string{"localhost/hello:1"}}); err != nil {
+		log.Fatal(err)
+	}
+	c, err := s.CreateContainer(ctx, strata.ContainerOptions{Image: "localhost/hello:1", Names: []string{"greeter"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	root, err := s.Mount(ctx, "greeter", strata.MountOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "hello"), []byte("good morning\n"), 0o644); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := s.Unmount(ctx, "greeter", false); err != nil {
+		log.Fatal(err)
+	}
+
+	changes, err := s.Changes(ctx, string(c.Layer), "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, change := range changes {
+		fmt.Println(change)
+	}
+	// Output:
+	// Modify "/hello"
+}
+
+// Delete a container, then its image with the layers that only it needs.
+func ExampleStore_DeleteImage() {
+	ctx := context.Background()
+	s, remove := exampleStore(ctx)
+	defer remove()
+
+	l, err := s.ImportLayer(ctx, strata.LayerOptions{ID: "base"}, exampleTar("hello", "hello\n"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := s.CreateImage(ctx, image.CreateOptions{ID: "greeting", TopLayer: string(l.ID)}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := s.CreateContainer(ctx, strata.ContainerOptions{ID: "greeter", Image: "greeting"}); err != nil {
+		log.Fatal(err)
+	}
+
+	_, err = s.DeleteImage(ctx, "greeting", strata.DeleteImageOptions{})
+	fmt.Println(err)
+	if err := s.DeleteContainer(ctx, "greeter"); err != nil {
+		log.Fatal(err)
+	}
+	removed, err := s.DeleteImage(ctx, "greeting", strata.DeleteImageOptions{})
+	fmt.Println(removed, err)
+	// Output:
+	// image used by greeter: image is in use by a container
+	// [base] <nil>
+}

@@ -1,0 +1,223 @@
+package strata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/layer"
+)
+
+// LayerOptions describe a new layer. The zero value is a nameless empty base layer.
+type LayerOptions struct {
+	// ID is random when empty.
+	ID layer.ID
+	// Names must not be in use by other layers.
+	Names []string
+	// Parent is the ID, name or unique prefix of the layer below, "" for none. It may
+	// live in an additional store.
+	Parent string
+	// MountLabel is the SELinux label that the layer is mounted with.
+	MountLabel string
+	// Image makes a layer for images: it goes to the separate image store if there is one.
+	Image bool
+	// Metadata is free text.
+	Metadata string
+	// Mapping says whom the files belong to.
+	Mapping MappingOptions
+	// StorageOpt holds options for the driver about this layer ("size").
+	StorageOpt map[string]string
+	// BigData are data items that are there as soon as the layer is.
+	BigData []layer.Datum
+	// DeriveID gives the layer the ID that all engines derive from the parent and the
+	// diff ID (layer.ImageLayerID), instead of ID; for ImportLayer. If the store has
+	// that layer with that diff ID, it is returned as it is.
+	DeriveID bool
+	// Expect and ExpectBlob, when not empty, are what the digests of the diff and of
+	// its blob have to be; for ImportLayer.
+	Expect     layer.DiffID
+	ExpectBlob layer.BlobDigest
+	// Progress, when not nil, is told how many bytes of the blob have been read so
+	// far, from another goroutine; for ImportLayer.
+	Progress func(blobBytes int64)
+}
+
+// CreateLayer makes an empty layer. An *UnknownError about the parent,
+// layer.ErrParentIsContainer, layer.ErrDuplicateID or layer.ErrDuplicateName; when
+// it fails or is cancelled, nothing remains.
+func (s *Store) CreateLayer(ctx context.Context, opts LayerOptions) (l layer.Layer, err error) {
+	if err := opts.Mapping.validate(); err != nil {
+		return layer.Layer{}, err
+	}
+	t, err := s.begin(ctx, want{layers: exclusive, containers: shared})
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	defer t.end(&err)
+	parent, err := t.parentFor(opts.Parent)
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	mapping, err := s.layerMapping(opts, parent)
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	create := opts.create()
+	create.Parent, create.Mapping = parent.ID, mapping
+	l, err = t.writeLayers.Create(ctx, create)
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	return l, t.writeLayers.Commit(ctx)
+}
+
+// parentFor looks up the layer below a new one; a container's layer can not be it.
+// The zero Layer stands for no parent.
+func (t *tx) parentFor(nameOrID string) (layer.Layer, error) {
+	if nameOrID == "" {
+		return layer.Layer{}, nil
+	}
+	parent, err := t.layer(nameOrID)
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	if _, err := t.containers.ByLayer(parent.ID); err == nil {
+		return layer.Layer{}, &layer.SubjectError{Subject: string(parent.ID), Err: layer.ErrParentIsContainer}
+	}
+	return parent, nil
+}
+
+// create returns what the options say without looking at the store: not the
+// parent, not the mapping.
+func (o LayerOptions) create() layer.CreateOptions {
+	return layer.CreateOptions{
+		ID:         o.ID,
+		Names:      o.Names,
+		Metadata:   o.Metadata,
+		MountLabel: o.MountLabel,
+		StorageOpt: o.StorageOpt,
+		Image:      o.Image,
+		BigData:    o.BigData,
+	}
+}
+
+func (s *Store) layerMapping(opts LayerOptions, parent layer.Layer) (Mapping, error) {
+	inherited := s.opts.DefaultMapping
+	if parent.ID != "" {
+		inherited = parent.Mapping()
+	}
+	return s.onParent(parent, opts.Mapping.resolve(inherited))
+}
+
+// ImportLayer makes a layer from a tar, which may be compressed; an empty one is a
+// valid empty diff. The tar is read, checked and unpacked with no lock held; a
+// short transaction makes it a layer. Besides the errors of CreateLayer:
+// errdefs.ErrCorrupt for bad input and for digests that are not the expected ones.
+// When it fails or is cancelled, no layer remains.
+func (s *Store) ImportLayer(ctx context.Context, opts LayerOptions, diff io.Reader) (l layer.Layer, err error) {
+	st, parent, err := s.stageLayer(ctx, opts, diff)
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	defer func() { err = errors.Join(err, st.Discard()) }()
+	if opts.DeriveID {
+		opts.ID = layer.ImageLayerID(parent.ID, st.DiffID())
+		if l, err := s.Layer(ctx, string(opts.ID)); err == nil && l.ID == opts.ID && l.DiffID == st.DiffID() {
+			return l, nil
+		}
+	}
+	if err := st.Sync(ctx); err != nil {
+		return layer.Layer{}, err
+	}
+	t, err := s.begin(ctx, want{layers: exclusive, containers: shared})
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	defer t.end(&err)
+	if _, err := t.parentFor(string(parent.ID)); err != nil {
+		return layer.Layer{}, err
+	}
+	l, err = t.writeLayers.Adopt(ctx, st, opts.create()) // the stage knows parent and mapping
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	return l, t.writeLayers.Commit(ctx)
+}
+
+// stageLayer unpacks a diff aside. It looks at what is taken first, so that a bad
+// request fails before a long stream is read.
+func (s *Store) stageLayer(ctx context.Context, opts LayerOptions, diff io.Reader) (*layer.Stage, layer.Layer, error) {
+	parent, err := s.checkLayer(ctx, opts)
+	if err != nil {
+		return nil, layer.Layer{}, err
+	}
+	mapping, err := s.layerMapping(opts, parent)
+	if err != nil {
+		return nil, layer.Layer{}, err
+	}
+	st, err := s.layers.Stage(ctx, layer.StageOptions{
+		Parent:     parent.ID,
+		Mapping:    mapping,
+		MountLabel: opts.MountLabel,
+		StorageOpt: opts.StorageOpt,
+		Image:      opts.Image,
+		Expect:     opts.Expect,
+		ExpectBlob: opts.ExpectBlob,
+		Progress:   opts.Progress,
+	}, diff)
+	return st, parent, err
+}
+
+// checkLayer finds the parent and refuses an ID or name that is taken.
+func (s *Store) checkLayer(ctx context.Context, opts LayerOptions) (parent layer.Layer, err error) {
+	if err := opts.Mapping.validate(); err != nil {
+		return layer.Layer{}, err
+	}
+	t, err := s.begin(ctx, want{layers: shared, containers: shared})
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	defer t.end(&err)
+	if parent, err = t.parentFor(opts.Parent); err != nil {
+		return layer.Layer{}, err
+	}
+	return parent, t.layerFree(opts)
+}
+
+// layerFree looks only at the written store: an ID of an additional store may be
+// used once more.
+func (t *tx) layerFree(opts LayerOptions) error {
+	if opts.ID != "" {
+		if l, err := t.layers.Get(opts.ID); err == nil && !l.ReadOnly {
+			return &layer.SubjectError{Subject: string(opts.ID), Err: layer.ErrDuplicateID}
+		}
+	}
+	for _, name := range opts.Names {
+		l, err := t.layers.Find(name)
+		if err == nil && !l.ReadOnly && slices.Contains(l.Names, name) {
+			return &layer.SubjectError{Subject: name, Err: layer.ErrDuplicateName}
+		}
+	}
+	return nil
+}
+
+// ApplyDiff unpacks a tar, which may be compressed, into an existing layer and
+// records its digests and sizes. Layers with children and mounted ones are
+// allowed. Bad input changes nothing.
+func (s *Store) ApplyDiff(ctx context.Context, nameOrID string, diff io.Reader) (archive.Ingested, error) {
+	l, err := s.Layer(ctx, nameOrID)
+	if err != nil {
+		return archive.Ingested{}, err
+	}
+	if l.ReadOnly {
+		return archive.Ingested{}, &UnknownError{Kind: KindLayer, Name: nameOrID}
+	}
+	in, err := s.layers.ApplyDiff(ctx, l.ID, diff, layer.ApplyOptions{})
+	if err != nil {
+		return archive.Ingested{}, fmt.Errorf("apply diff to layer %s: %w", l.ID, err)
+	}
+	return in, nil
+}

@@ -1,0 +1,58 @@
+package strata
+
+import (
+	"context"
+
+	"github.com/stratastore/strata/container"
+	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/layer"
+)
+
+// Metadata returns the creator's text of a layer, else an image, else a
+// container. An *UnknownError about a layer if there is nothing of that name.
+func (s *Store) Metadata(ctx context.Context, nameOrID string) (string, error) {
+	o, err := s.findAny(ctx, nameOrID)
+	return o.Metadata, err
+}
+
+// SetMetadata replaces the creator's text of a layer, else an image, else a
+// container. ErrNotAnID if there is nothing of that name in the written store.
+func (s *Store) SetMetadata(ctx context.Context, nameOrID, text string) (err error) {
+	o, err := s.Find(ctx, nameOrID)
+	if err != nil {
+		return err
+	}
+	if o.ReadOnly {
+		return ErrNotAnID
+	}
+	t, err := s.begin(ctx, writing(o.Kind))
+	if err != nil {
+		return err
+	}
+	defer t.end(&err)
+	err = t.setMetadata(ctx, o, text)
+	if isUnknown(known(o.Kind, nameOrID, err)) {
+		return ErrNotAnID
+	}
+	return err
+}
+
+func (t *tx) setMetadata(ctx context.Context, o Object, text string) error {
+	switch o.Kind {
+	case KindLayer:
+		if err := t.writeLayers.SetMetadata(layer.ID(o.ID), text); err != nil {
+			return err
+		}
+		return t.writeLayers.Commit(ctx)
+	case KindImage:
+		if err := t.writeImages.SetMetadata(image.ID(o.ID), text); err != nil {
+			return err
+		}
+		return t.writeImages.Commit(ctx)
+	default:
+		if err := t.writeContainers.SetMetadata(container.ID(o.ID), text); err != nil {
+			return err
+		}
+		return t.writeContainers.Commit(ctx)
+	}
+}

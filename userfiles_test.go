@@ -1,0 +1,55 @@
+package strata_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/storetest"
+)
+
+func TestContainerFiles(t *testing.T) {
+	s := storetest.New(t, "vfs")
+	ctx := t.Context()
+	createContainer(t, s, "c", "")
+	dir, err := s.ContainerDir(ctx, "c")
+	must(t, err)
+	for _, data := range []string{"one", ""} {
+		must(t, s.SetContainerFile(ctx, "c", "sub/f", []byte(data)))
+		must(t, s.SetContainerRunFile(ctx, "c", "f", []byte(data)))
+		got, err := s.ContainerFile(ctx, "c", "sub/f")
+		if err != nil || string(got) != data {
+			t.Errorf("file %q, %v; want %q", got, err, data)
+		}
+		got, err = s.ContainerRunFile(ctx, "c", "f")
+		if err != nil || string(got) != data {
+			t.Errorf("run file %q, %v; want %q", got, err, data)
+		}
+	}
+	outside := filepath.Join(t.TempDir(), "outside")
+	must(t, os.Mkdir(outside, 0o700))
+	must(t, os.WriteFile(filepath.Join(outside, "secret"), []byte("s"), 0o600))
+	must(t, os.Symlink(outside, filepath.Join(dir, "link")))
+	must(t, unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600))
+	for _, name := range []string{"link/secret", "../../../containers.json", "/etc/passwd", "fifo", "none", ""} {
+		if got, err := s.ContainerFile(ctx, "c", name); err == nil {
+			t.Errorf("read %q through %s", got, name)
+		}
+	}
+	for _, name := range []string{"link/new", "../x", "/x", "", "."} {
+		if err := s.SetContainerFile(ctx, "c", name, nil); err == nil {
+			t.Errorf("wrote %s", name)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(outside, "new")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file outside: %v", err)
+	}
+	if _, err := s.ContainerFile(ctx, "none", "f"); !errors.Is(err, errdefs.ErrNotFound) {
+		t.Errorf("file of no container: %v", err)
+	}
+}
