@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"github.com/stratastore/strata/errdefs"
-	"github.com/stratastore/strata/lockfile"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/lockfile"
 )
 
 // layerFile makes the text of n layer records as engines write them, about 700
@@ -36,12 +37,12 @@ func writeLayer(b *bytes.Buffer, i int) {
 		fmt.Fprintf(b, `"parent":"%s",`, layerID(i-1))
 	}
 	if i%20 == 0 {
-		fmt.Fprintf(b, `"names":["layer-%d"],`, i)
+		fmt.Fprintf(b, `"names":["layer-%d"],"flags":{"k":"v"},`, i)
 	}
-	fmt.Fprintf(b, `"metadata":"{\"note\":\"%s\"}","created":"2026-11-21T08:43:47.033380096Z",`, strings.Repeat("n", 150))
+	fmt.Fprintf(b, `"metadata":"{\"note\":\"%s\"}","created":"2026-11-21T08:43:47.033380096Z",`, strings.Repeat("n", 170))
 	fmt.Fprintf(b, `"compressed-diff-digest":"sha256:%064x","compressed-size":%d,`, i*7, i*1000)
 	fmt.Fprintf(b, `"diff-digest":"sha256:%064x","diff-size":%d,"compression":2,`, i*13, i*3000)
-	b.WriteString(`"uidset":[0,33,1000],"gidset":[0,33,50],"flags":{"k":"v"}}`)
+	b.WriteString(`"uidset":[0,33,1000],"gidset":[0,33,50]}`)
 }
 
 func BenchmarkParse(b *testing.B) {
@@ -105,40 +106,80 @@ func benchStore(b *testing.B, n int) func() *Store[layerRecord] {
 	if err := os.WriteFile(path, layerFile(n), 0o600); err != nil {
 		b.Fatal(err)
 	}
+	schema := layerSchema()
+	schema.NeedsRepair = func(tx *ReadTx[layerRecord]) bool { return len(tx.By("incomplete", "true")) > 0 }
 	return func() *Store[layerRecord] {
 		lock := lockfile.New(filepath.Join(dir, "layers.lock"), lockfile.Options{})
-		return Open(layerSchema(), []File{{Path: path}}, []*lockfile.Lock{lock}, Options{})
+		return Open(schema, []File{{Path: path}}, []*lockfile.Lock{lock}, Options{})
+	}
+}
+
+// lookUp is one reading transaction.
+func lookUp(b *testing.B, s *Store[layerRecord]) {
+	b.Helper()
+	tx, err := s.View(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, ok, err := tx.Get(layerID(7000)); !ok || err != nil {
+		b.Fatal(ok, err)
+	}
+	if err := tx.Close(); err != nil {
+		b.Fatal(err)
 	}
 }
 
 // BenchmarkOpen is what a command pays: nothing read before, one layer looked up.
 func BenchmarkOpen(b *testing.B) {
 	open := benchStore(b, 10000)
-	id := layerID(7000)
 	b.ReportAllocs()
 	for b.Loop() {
-		tx, err := open().View(b.Context())
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, ok, err := tx.Get(id); !ok || err != nil {
-			b.Fatal(ok, err)
-		}
-		if err := tx.Close(); err != nil {
-			b.Fatal(err)
-		}
+		lookUp(b, open())
 	}
 }
 
 // BenchmarkView is what a process pays that has the records already.
 func BenchmarkView(b *testing.B) {
 	store := benchStore(b, 10000)()
+	lookUp(b, store)
 	for b.Loop() {
-		tx, err := store.View(b.Context())
+		lookUp(b, store)
+	}
+}
+
+// BenchmarkAll decodes every record.
+func BenchmarkAll(b *testing.B) {
+	store := benchStore(b, 10000)()
+	tx, err := store.View(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer tx.Close()
+	for b.Loop() {
+		for _, err := range tx.All() {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// BenchmarkSave changes one record of many; it is flushed to disk.
+func BenchmarkSave(b *testing.B) {
+	store := benchStore(b, 10000)()
+	lookUp(b, store)
+	n := 0
+	for b.Loop() {
+		n++
+		tx, err := store.Begin(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := tx.Close(); err != nil {
+		err = tx.Update(layerID(7000), func(r *layerRecord) error { r.Metadata = fmt.Sprint(n); return nil })
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := tx.Commit(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 	}
