@@ -62,7 +62,7 @@ func (a *assembler) run(ctx context.Context) error {
 			return err
 		}
 		entry, err := a.lines.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -118,8 +118,8 @@ func (a *assembler) file(ctx context.Context, e *splitEntry) error {
 
 // copy writes r, which must have exactly size bytes with the given CRC.
 func (a *assembler) copy(ctx context.Context, r io.Reader, size int64, want uint64) error {
-	buf := contentBuffers.Get().(*[]byte)
-	defer contentBuffers.Put(buf)
+	buf := contentBuffers.get()
+	defer contentBuffers.put(buf)
 	var crc uint64
 	var copied int64
 	for {
@@ -135,7 +135,7 @@ func (a *assembler) copy(ctx context.Context, r io.Reader, size int64, want uint
 		if _, err := a.out.Write((*buf)[:n]); err != nil {
 			return fmt.Errorf("write tar: %w", err)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

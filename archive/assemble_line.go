@@ -96,9 +96,9 @@ func (s *splitLines) read() ([]byte, error) {
 
 func (s *splitLines) atEnd(line []byte, err error) ([]byte, error) {
 	switch {
-	case err == nil, err == io.EOF && len(line) > 0:
+	case err == nil, errors.Is(err, io.EOF) && len(line) > 0:
 		return line, nil
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil, io.EOF
 	}
 	return nil, fmt.Errorf("read tar-split line %d: %w", s.line, err)

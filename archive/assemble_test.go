@@ -140,9 +140,10 @@ func split(t testing.TB, tarball []byte) (lines []byte, files contents) {
 	t.Helper()
 	var out bytes.Buffer
 	putter := keep{}
-	r, err := asm.NewInputTarStream(bytes.NewReader(tarball), storage.NewJSONPacker(&out), putter)
+	r, done, err := asm.NewInputTarStreamWithDone(bytes.NewReader(tarball), storage.NewJSONPacker(&out), putter)
 	check(t, err)
-	if _, err := io.Copy(io.Discard, r); err != nil {
+	_, err = io.Copy(io.Discard, r)
+	if err := errors.Join(err, <-done, r.Close()); err != nil {
 		t.Fatalf("tar-split: %v", err)
 	}
 	return out.Bytes(), contents(putter)

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -146,7 +147,7 @@ func headers(t testing.TB, data []byte) []string {
 	r := tar.NewReader(bytes.NewReader(data))
 	for {
 		hdr, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		check(t, err)
@@ -171,7 +172,7 @@ func names(t testing.TB, data []byte) []string {
 	r := tar.NewReader(bytes.NewReader(data))
 	for {
 		hdr, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		check(t, err)

@@ -1,10 +1,6 @@
 package archive
 
-import (
-	"context"
-
-	"golang.org/x/sys/unix"
-)
+import "context"
 
 // ChangesSize returns the bytes of content in the regular files that were Added
 // or Modified, an inode with several names counted once. dir is a tree that has
@@ -48,7 +44,7 @@ func TreeSize(ctx context.Context, dir string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	w := &treeSizer{}
 	if err := w.directory(ctx, "", fd); err != nil {
 		return 0, err
@@ -123,6 +119,6 @@ func (w *treeSizer) inside(ctx context.Context, path string, dir int, name strin
 		}
 		return pathError("open", path, err)
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	return w.directory(ctx, path, fd)
 }

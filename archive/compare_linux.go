@@ -3,8 +3,6 @@ package archive
 import (
 	"context"
 	"errors"
-
-	"golang.org/x/sys/unix"
 )
 
 // Compare lists what the tree dir changed against the tree base, sorted by path
@@ -46,7 +44,7 @@ func Compare(ctx context.Context, dir, base string, opts CompareOptions) (change
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	if base == "" {
 		err = c.added(ctx, "", fd)
 	} else {
@@ -76,7 +74,7 @@ func (c *comparer) withBase(ctx context.Context, fd int, base string) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(baseFD)
+	defer closeFD(baseFD)
 	var now, old node
 	if err := errors.Join(now.lookup(fd, "."), old.lookup(baseFD, ".")); err != nil {
 		return err
@@ -223,7 +221,7 @@ func (c *comparer) inside(path string, dir int, name string, do func(fd int) err
 		}
 		return pathError("open", path, err)
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	return do(fd)
 }
 

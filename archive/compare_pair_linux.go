@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"slices"
 
@@ -117,15 +118,15 @@ func contentsDiffer(ctx context.Context, now, old *node) (differ bool, err error
 	if err != nil {
 		return false, err
 	}
-	defer a.Close()
+	defer a.release()
 	b, err := openRegular(old)
 	if err != nil {
 		return false, err
 	}
-	defer b.Close()
-	bufA, bufB := contentBuffers.Get().(*[]byte), contentBuffers.Get().(*[]byte)
-	defer contentBuffers.Put(bufA)
-	defer contentBuffers.Put(bufB)
+	defer b.release()
+	bufA, bufB := contentBuffers.get(), contentBuffers.get()
+	defer contentBuffers.put(bufA)
+	defer contentBuffers.put(bufB)
 	return streamsDiffer(ctx, a, b, *bufA, *bufB)
 }
 
@@ -148,7 +149,7 @@ func streamsDiffer(ctx context.Context, a, b io.Reader, bufA, bufB []byte) (bool
 // firstFailure returns the first error that is not the end of a file.
 func firstFailure(errs ...error) error {
 	for _, err := range errs {
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return err
 		}
 	}

@@ -94,7 +94,7 @@ func openIn(root *rootfd.Root, name string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	return openContent(fd, base)
 }
 
@@ -130,11 +130,11 @@ func resolveLinks(root *rootfd.Root, name string) (int, error) {
 	for range maxResolveTries {
 		fd, err = unix.Openat2(top.FD(), name, &how)
 		// EAGAIN: something was renamed meanwhile and the kernel can not vouch for the result.
-		if err != unix.EAGAIN && err != unix.EINTR {
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
-	if err == unix.ENOSYS || err == unix.EPERM {
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
 		return -1, fmt.Errorf("name leads through a symbolic link: %w without openat2", errdefs.ErrUnsupported)
 	}
 	return fd, err

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/stratastore/strata/errdefs"
 )
 
@@ -40,12 +38,12 @@ func OverlayChanges(ctx context.Context, upper string, lowers []string, format W
 	if err != nil {
 		return nil, err
 	}
-	defer below.Close()
+	defer below.close()
 	fd, err := openTree(upper)
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	c := &overlayComparer{
 		comparer: comparer{rule: newPairRule(opts, format)},
 		marks:    marks, lowers: below,

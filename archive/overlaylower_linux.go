@@ -1,11 +1,5 @@
 package archive
 
-import (
-	"errors"
-
-	"golang.org/x/sys/unix"
-)
-
 // lowerLayers shows the layers below an upper directory as overlayfs merges
 // them, without a mount. It holds one descriptor per layer; paths in them are
 // taken one directory at a time from parents that were seen to be directories,
@@ -31,21 +25,19 @@ func openLowers(dirs []string, marks *overlayMarks) (*lowerLayers, error) {
 	for _, dir := range dirs {
 		fd, err := openTree(dir)
 		if err != nil {
-			return nil, errors.Join(err, l.Close())
+			l.close()
+			return nil, err
 		}
 		l.roots = append(l.roots, fd)
 	}
 	return l, nil
 }
 
-// Close releases the descriptors.
-func (l *lowerLayers) Close() error {
-	var errs []error
+func (l *lowerLayers) close() {
 	for _, fd := range l.roots {
-		errs = append(errs, unix.Close(fd))
+		closeFD(fd)
 	}
 	l.roots = nil
-	return errors.Join(errs...)
 }
 
 // root returns the directories that are merged at the root.
@@ -174,6 +166,6 @@ func (l *lowerLayers) list(d lowerDir, path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	return listDir(fd)
 }

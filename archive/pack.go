@@ -40,5 +40,22 @@ const paxXattr = "SCHILY.xattr."
 // path for a whiteout.
 func hasMarkName(path string) bool { return strings.Contains(path, "/"+whiteoutPrefix) }
 
-// contentBuffers holds buffers for file contents, 1 MiB each.
-var contentBuffers = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
+// blockPool hands out blocks of memory of one size, which are used again. It is
+// safe for concurrent use.
+type blockPool struct {
+	size int
+	pool sync.Pool
+}
+
+// contentBuffers are for the contents of files.
+var contentBuffers = blockPool{size: 1 << 20}
+
+func (p *blockPool) get() *[]byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, p.size)
+	return &b
+}
+
+func (p *blockPool) put(b *[]byte) { p.pool.Put(b) }

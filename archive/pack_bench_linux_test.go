@@ -7,17 +7,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/internal/testutil"
 )
 
 // goSourceDir is a tree of some ten thousand files that every machine with these tests has.
 func goSourceDir(b *testing.B) string {
 	b.Helper()
-	out, err := exec.Command(filepath.Join(runtime.GOROOT(), "bin", "go"), "env", "GOROOT").Output()
+	out, err := exec.Command(testutil.RequireProgram(b, "go"), "env", "GOROOT").Output()
 	if err != nil {
 		b.Skip("go env GOROOT:", err)
 	}

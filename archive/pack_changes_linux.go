@@ -187,7 +187,7 @@ func (d *parentDirs) mtime(path string) (sec int64, err error) {
 	}
 	var st unix.Stat_t
 	err = retry(func() error { return unix.Fstat(fd, &st) })
-	return int64(st.Mtim.Sec), pathError("stat", dir, err)
+	return st.Mtim.Sec, pathError("stat", dir, err)
 }
 
 // open returns a descriptor for the directory, valid until the next call.
@@ -230,12 +230,12 @@ func (d *parentDirs) top() int {
 // cut closes what is deeper than depth. Nothing was written through these.
 func (d *parentDirs) cut(depth int) {
 	for len(d.fds) > depth {
-		unix.Close(d.fds[len(d.fds)-1])
+		closeFD(d.fds[len(d.fds)-1])
 		d.fds, d.names = d.fds[:len(d.fds)-1], d.names[:len(d.names)-1]
 	}
 }
 
 func (d *parentDirs) close() {
 	d.cut(0)
-	unix.Close(d.root)
+	closeFD(d.root)
 }

@@ -11,8 +11,8 @@ import (
 // file lost meanwhile is filled with zeros and what it gained is left out; both
 // are remembered for the end. Other errors break the tar off.
 func (p *packer) content(ctx context.Context, f *contentFile, size int64, path string) error {
-	buf := contentBuffers.Get().(*[]byte)
-	defer contentBuffers.Put(buf)
+	buf := contentBuffers.get()
+	defer contentBuffers.put(buf)
 	copied, err := p.copyUpTo(ctx, f, size, *buf)
 	if err != nil {
 		return pathError("pack", path, err)

@@ -81,7 +81,7 @@ func (p *packer) regular(ctx context.Context, n *node, path string) error {
 	if err != nil {
 		return pathError("open", path, err)
 	}
-	defer f.Close()
+	defer f.release()
 	hdr, err := p.header(n, path)
 	if err != nil {
 		return err

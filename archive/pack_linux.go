@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Pack writes the tree dir as an uncompressed tar, in the form that is described
@@ -37,12 +35,12 @@ func Pack(ctx context.Context, w io.Writer, dir string, opts PackOptions) error 
 	if err != nil {
 		return err
 	}
-	defer lowers.Close()
+	defer lowers.close()
 	fd, err := openTree(dir)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	p := &treePacker{packer: newPacker(w, opts), marks: marks, lowers: lowers}
 	if err := p.root(ctx, fd); err != nil {
 		return err
@@ -111,7 +109,7 @@ func (p *treePacker) inside(ctx context.Context, fd int, name string, dir packDi
 	if err != nil {
 		return p.unlessGone(dir.path, pathError("open", dir.path, err))
 	}
-	defer unix.Close(sub)
+	defer closeFD(sub)
 	return p.directory(ctx, sub, dir)
 }
 

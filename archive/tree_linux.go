@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +35,7 @@ func (n *node) kind() uint32    { return n.st.Mode & unix.S_IFMT }
 func (n *node) isDir() bool     { return n.kind() == unix.S_IFDIR }
 func (n *node) isRegular() bool { return n.kind() == unix.S_IFREG }
 func (n *node) isDevice() bool  { return n.kind() == unix.S_IFCHR || n.kind() == unix.S_IFBLK }
-func (n *node) inode() inode    { return inode{uint64(n.st.Dev), n.st.Ino} }
+func (n *node) inode() inode    { return inode{n.st.Dev, n.st.Ino} }
 func (n *node) hasXattrs() bool { return n.isRegular() || n.isDir() }
 func (n *node) linked() bool    { return !n.isDir() && n.st.Nlink > 1 }
 
@@ -55,7 +54,7 @@ func (n *node) lookup(dir int, name string) error {
 // retry repeats a system call that a signal interrupted.
 func retry(call func() error) error {
 	for {
-		if err := call(); err != unix.EINTR {
+		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
@@ -94,15 +93,18 @@ func openAt(dir int, name string, flags int) (fd int, err error) {
 	return fd, err
 }
 
+// closeFD closes a descriptor that was only read through: nothing can be lost.
+func closeFD(fd int) { _ = unix.Close(fd) }
+
 // direntBuffers holds what getdents fills; directories are read one at a time
 // per walk, so few are alive.
-var direntBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+var direntBuffers = blockPool{size: 64 << 10}
 
 // listDir returns the names in the open directory, sorted by bytes. The
 // descriptor must not have been listed before.
 func listDir(fd int) ([]string, error) {
-	buf := direntBuffers.Get().(*[]byte)
-	defer direntBuffers.Put(buf)
+	buf := direntBuffers.get()
+	defer direntBuffers.put(buf)
 	var names []string
 	for {
 		var n int
@@ -198,7 +200,7 @@ func (f *contentFile) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Close releases the descriptor; a second call does nothing.
+// Close implements io.Closer; a second call does nothing.
 func (f *contentFile) Close() error {
 	fd := f.fd
 	if f.fd = -1; fd < 0 {
@@ -206,6 +208,9 @@ func (f *contentFile) Close() error {
 	}
 	return unix.Close(fd)
 }
+
+// release is Close for where a file that was only read is let go of.
+func (f *contentFile) release() { _ = f.Close() }
 
 func (f *contentFile) stat() (st unix.Stat_t, err error) {
 	err = retry(func() error { return unix.Fstat(f.fd, &st) })

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -61,7 +59,7 @@ func rename(old, path string) step {
 	return step{[]string{old, path}, func(r string) error { return os.Rename(in(r, old), in(r, path)) }}
 }
 
-// node makes a fifo, a socket or a device; the time of what it replaces is gone.
+// special makes a fifo, a socket or a device.
 func special(path string, mode uint32, major, minor uint32) step {
 	return step{[]string{path}, func(r string) error {
 		return unix.Mknod(in(r, path), mode, int(unix.Mkdev(major, minor)))
@@ -134,7 +132,7 @@ func check(t testing.TB, err error) {
 // the test's name in it, commas and colons included.
 func tempDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "archive-")
+	dir, err := os.MkdirTemp("", "archive-") //nolint:usetesting // for its name, see above
 	check(t, err)
 	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
 	return dir
@@ -215,5 +213,3 @@ func packed(t testing.TB, dir string, changes []archive.Change, opts archive.Pac
 	}
 	return buf.Bytes()
 }
-
-func now() string { return fmt.Sprint(time.Now().UnixNano()) }

@@ -111,7 +111,7 @@ func (r *xattrReader) list(n *node, buf []byte) (int, error) {
 	}
 	if !r.noListAt {
 		size, err := listXattrAt(n.dir, n.name, buf)
-		if err != unix.ENOSYS && err != unix.EPERM { // the latter from filters on system calls
+		if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) { // the latter from filters on system calls
 			return size, err
 		}
 		r.noListAt = true
@@ -137,11 +137,11 @@ func (r *xattrReader) call(n *node, do func(buf []byte) (int, error)) ([]byte, e
 		switch {
 		case err == nil:
 			return buf[:size], nil
-		case err == unix.ERANGE && len(buf) < len(r.buf):
+		case errors.Is(err, unix.ERANGE) && len(buf) < len(r.buf):
 			buf = r.buf
-		case err == unix.ENOTSUP:
+		case errors.Is(err, unix.ENOTSUP):
 			return nil, nil
-		case err == unix.ENOENT && new(node).lookup(n.dir, n.name) == nil:
+		case errors.Is(err, unix.ENOENT) && new(node).lookup(n.dir, n.name) == nil:
 			return nil, fmt.Errorf("read extended attributes: /proc: %w", errdefs.ErrUnsupported)
 		default:
 			return nil, err
