@@ -31,7 +31,7 @@ const openFilesCache = 64
 // What has the name and is no regular file is an errdefs.ErrCorrupt; a name that
 // no directory has is fs.ErrNotExist.
 func OpenFiles(dirs ...string) (FileGetCloser, error) {
-	f := &files{}
+	f := &files{roots: make([]*rootfd.Root, 0, len(dirs))}
 	opts := rootfd.Options{Cache: max(1, openFilesCache/max(1, len(dirs)))}
 	for _, dir := range dirs {
 		root, err := rootfd.Open(dir, opts)
@@ -61,6 +61,9 @@ func (f *files) Close() error {
 // Get implements FileGetter.
 func (f *files) Get(name string) (io.ReadCloser, error) {
 	clean, err := rootfd.Clean(name)
+	if err == nil && f.roots == nil {
+		err = pathError("open", clean, fs.ErrClosed)
+	}
 	if err != nil {
 		return nil, err
 	}
