@@ -58,17 +58,41 @@ func (s *Store) CreateContainer(ctx context.Context, opts ContainerOptions) (con
 	if err != nil {
 		return container.Container{}, err
 	}
-	c, l, err := s.adoptContainer(ctx, st, opts)
-	if err != nil && l != "" {
-		// The layer was saved and its container was not.
-		err = errors.Join(err, s.dropLayer(context.WithoutCancel(ctx), l))
-	}
+	c, err := s.createContainer(ctx, st, opts)
 	return c, errors.Join(err, st.Discard())
+}
+
+func (s *Store) createContainer(ctx context.Context, st *container.Stage, opts ContainerOptions) (c container.Container, err error) {
+	plan, err := s.planContainer(ctx, opts)
+	if err != nil {
+		return container.Container{}, err
+	}
+	empty, err := s.prepareLayer(ctx, plan)
+	if err != nil {
+		return container.Container{}, err
+	}
+	defer func() { err = errors.Join(err, empty.discard()) }()
+	c, saved, err := s.adoptContainer(ctx, st, empty, opts)
+	if err != nil && saved != "" {
+		err = errors.Join(err, s.dropLayer(context.WithoutCancel(ctx), saved))
+	}
+	return c, err
+}
+
+// planContainer says what layer the container needs, as things stand now.
+func (s *Store) planContainer(ctx context.Context, opts ContainerOptions) (plan layer.CreateOptions, err error) {
+	t, err := s.begin(ctx, want{layers: shared, images: shared})
+	if err != nil {
+		return plan, err
+	}
+	defer t.end(&err)
+	_, plan, err = s.placeFor(t, opts)
+	return plan, err
 }
 
 // adoptContainer is the part under locks. After an error, saved is a layer that
 // was stored for the container and has to go.
-func (s *Store) adoptContainer(ctx context.Context, st *container.Stage, opts ContainerOptions) (c container.Container, saved layer.ID, err error) {
+func (s *Store) adoptContainer(ctx context.Context, st *container.Stage, empty *emptyLayer, opts ContainerOptions) (c container.Container, saved layer.ID, err error) {
 	t, err := s.begin(ctx, want{
 		userns: len(opts.Mapping.UIDs)+len(opts.Mapping.GIDs) > 0,
 		layers: exclusive, images: shared, containers: exclusive,
@@ -81,7 +105,7 @@ func (s *Store) adoptContainer(ctx context.Context, st *container.Stage, opts Co
 	if err != nil {
 		return c, "", err
 	}
-	l, err := t.writeLayers.Create(ctx, create)
+	l, err := empty.create(ctx, t, create)
 	if err != nil {
 		return c, "", err
 	}

@@ -3,11 +3,13 @@ package strata_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -348,4 +350,46 @@ func TestStrataOnPodman(t *testing.T) {
 		wantIDs(t, s, nil, nil, nil)
 		wantEqual(t, "podman's images", "", e.podman("images", "-q"))
 	})
+}
+
+// TestBesideStorageCommand has strata and containers-storage create, mount and
+// delete at once. Nobody sees an error, and nothing is left.
+func TestBesideStorageCommand(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
+		e := engines(t, s, "containers-storage")
+		shared(t, s)
+		errs := make([]error, 4)
+		var wg sync.WaitGroup
+		for n := range errs {
+			wg.Go(func() {
+				if n%2 == 0 {
+					errs[n] = useStore(t.Context(), s.Store, n)
+				} else {
+					errs[n] = e.use(n)
+				}
+			})
+		}
+		wg.Wait()
+		must(t, errors.Join(errs...))
+		wantIDs(t, s, []string{"shared"}, []string{"shared"}, nil)
+	})
+}
+
+// use does a user's rounds with containers-storage.
+func (e engine) use(n int) error {
+	for i := range 5 {
+		id := fmt.Sprintf("e%d-%d", n, i)
+		for _, args := range [][]string{
+			{"create-layer", "-i", id, "shared"}, {"create-image", "-i", id, id}, {"create-container", "-i", "c" + id, id},
+			{"mount", "c" + id}, {"layers"}, {"unmount", "c" + id}, {"delete-container", "c" + id}, {"delete-image", id},
+		} {
+			_, err := e.try("containers-storage", append([]string{
+				"--graph", e.s.GraphRoot(), "--run", e.s.RunRoot(), "--storage-driver", e.s.DriverName(), "--debug=false",
+			}, args...)...)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

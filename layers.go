@@ -46,32 +46,68 @@ type LayerOptions struct {
 }
 
 // CreateLayer makes an empty layer. An *UnknownError about the parent,
-// layer.ErrParentIsContainer, layer.ErrDuplicateID or layer.ErrDuplicateName; when
-// it fails or is cancelled, nothing remains.
+// layer.ErrParentIsContainer, layer.ErrDuplicateID or layer.ErrDuplicateName;
+// errdefs.ErrUnsupported when the mapping needs a copy of the parent with other
+// owners. When it fails or is cancelled, nothing remains.
 func (s *Store) CreateLayer(ctx context.Context, opts LayerOptions) (l layer.Layer, err error) {
-	if err := opts.Mapping.validate(); err != nil {
+	plan, err := s.planLayer(ctx, opts)
+	if err != nil {
 		return layer.Layer{}, err
 	}
+	empty, err := s.prepareLayer(ctx, plan)
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	defer func() { err = errors.Join(err, empty.discard()) }()
 	t, err := s.begin(ctx, want{layers: exclusive, containers: shared})
 	if err != nil {
 		return layer.Layer{}, err
 	}
 	defer t.end(&err)
-	parent, err := t.parentFor(opts.Parent)
-	if err != nil {
+	if plan, err = s.plan(t, opts); err != nil {
 		return layer.Layer{}, err
 	}
-	mapping, err := s.layerMapping(opts, parent)
-	if err != nil {
-		return layer.Layer{}, err
-	}
-	create := opts.create()
-	create.Parent, create.Mapping = parent.ID, mapping
-	l, err = t.writeLayers.Create(ctx, create)
-	if err != nil {
+	if l, err = empty.create(ctx, t, plan); err != nil {
 		return layer.Layer{}, err
 	}
 	return l, t.writeLayers.Commit(ctx)
+}
+
+// planLayer is plan under shared locks.
+func (s *Store) planLayer(ctx context.Context, opts LayerOptions) (plan layer.CreateOptions, err error) {
+	if err := opts.Mapping.validate(); err != nil {
+		return plan, err
+	}
+	t, err := s.begin(ctx, want{layers: shared, containers: shared})
+	if err != nil {
+		return plan, err
+	}
+	defer t.end(&err)
+	return s.plan(t, opts)
+}
+
+// plan finds the parent, refuses an ID or name that is taken, and says what the
+// layer store is to make.
+func (s *Store) plan(t *tx, opts LayerOptions) (layer.CreateOptions, error) {
+	create := layer.CreateOptions{
+		ID:         opts.ID,
+		Names:      opts.Names,
+		Metadata:   opts.Metadata,
+		MountLabel: opts.MountLabel,
+		StorageOpt: opts.StorageOpt,
+		Image:      opts.Image,
+		BigData:    opts.BigData,
+	}
+	parent, err := t.parentFor(opts.Parent)
+	if err != nil {
+		return create, err
+	}
+	if err := t.layerFree(opts); err != nil {
+		return create, err
+	}
+	create.Parent = parent.ID
+	create.Mapping, err = s.layerMapping(opts, parent)
+	return create, err
 }
 
 // parentFor looks up the layer below a new one; a container's layer can not be it.
@@ -90,20 +126,6 @@ func (t *tx) parentFor(nameOrID string) (layer.Layer, error) {
 	return parent, nil
 }
 
-// create returns what the options say without looking at the store: not the
-// parent, not the mapping.
-func (o LayerOptions) create() layer.CreateOptions {
-	return layer.CreateOptions{
-		ID:         o.ID,
-		Names:      o.Names,
-		Metadata:   o.Metadata,
-		MountLabel: o.MountLabel,
-		StorageOpt: o.StorageOpt,
-		Image:      o.Image,
-		BigData:    o.BigData,
-	}
-}
-
 func (s *Store) layerMapping(opts LayerOptions, parent layer.Layer) (Mapping, error) {
 	inherited := s.opts.DefaultMapping
 	if parent.ID != "" {
@@ -114,21 +136,31 @@ func (s *Store) layerMapping(opts LayerOptions, parent layer.Layer) (Mapping, er
 
 // ImportLayer makes a layer from a tar, which may be compressed; an empty one is a
 // valid empty diff. The tar is read, checked and unpacked with no lock held; a
-// short transaction makes it a layer. Besides the errors of CreateLayer:
+// short transaction makes it a layer. A nil diff is CreateLayer. Besides the errors of that:
 // errdefs.ErrCorrupt for bad input and for digests that are not the expected ones.
 // When it fails or is cancelled, no layer remains.
 func (s *Store) ImportLayer(ctx context.Context, opts LayerOptions, diff io.Reader) (l layer.Layer, err error) {
-	st, parent, err := s.stageLayer(ctx, opts, diff)
+	if diff == nil {
+		return s.CreateLayer(ctx, opts)
+	}
+	plan, err := s.planLayer(ctx, opts) // a bad request fails before a long stream is read
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	st, err := s.layers.Stage(ctx, layer.StageOptions{
+		Parent:     plan.Parent,
+		Mapping:    plan.Mapping,
+		MountLabel: plan.MountLabel,
+		StorageOpt: plan.StorageOpt,
+		Image:      plan.Image,
+		Expect:     opts.Expect,
+		ExpectBlob: opts.ExpectBlob,
+		Progress:   opts.Progress,
+	}, diff)
 	if err != nil {
 		return layer.Layer{}, err
 	}
 	defer func() { err = errors.Join(err, st.Discard()) }()
-	if opts.DeriveID {
-		opts.ID = layer.ImageLayerID(parent.ID, st.DiffID())
-		if l, err := s.Layer(ctx, string(opts.ID)); err == nil && l.ID == opts.ID && l.DiffID == st.DiffID() {
-			return l, nil
-		}
-	}
 	if err := st.Sync(ctx); err != nil {
 		return layer.Layer{}, err
 	}
@@ -137,54 +169,13 @@ func (s *Store) ImportLayer(ctx context.Context, opts LayerOptions, diff io.Read
 		return layer.Layer{}, err
 	}
 	defer t.end(&err)
-	if _, err := t.parentFor(string(parent.ID)); err != nil {
+	if _, err := t.parentFor(string(plan.Parent)); err != nil {
 		return layer.Layer{}, err
 	}
-	l, err = t.writeLayers.Adopt(ctx, st, opts.create()) // the stage knows parent and mapping
-	if err != nil {
+	if l, err = t.writeLayers.Adopt(ctx, st, plan); err != nil {
 		return layer.Layer{}, err
 	}
 	return l, t.writeLayers.Commit(ctx)
-}
-
-// stageLayer unpacks a diff aside. It looks at what is taken first, so that a bad
-// request fails before a long stream is read.
-func (s *Store) stageLayer(ctx context.Context, opts LayerOptions, diff io.Reader) (*layer.Stage, layer.Layer, error) {
-	parent, err := s.checkLayer(ctx, opts)
-	if err != nil {
-		return nil, layer.Layer{}, err
-	}
-	mapping, err := s.layerMapping(opts, parent)
-	if err != nil {
-		return nil, layer.Layer{}, err
-	}
-	st, err := s.layers.Stage(ctx, layer.StageOptions{
-		Parent:     parent.ID,
-		Mapping:    mapping,
-		MountLabel: opts.MountLabel,
-		StorageOpt: opts.StorageOpt,
-		Image:      opts.Image,
-		Expect:     opts.Expect,
-		ExpectBlob: opts.ExpectBlob,
-		Progress:   opts.Progress,
-	}, diff)
-	return st, parent, err
-}
-
-// checkLayer finds the parent and refuses an ID or name that is taken.
-func (s *Store) checkLayer(ctx context.Context, opts LayerOptions) (parent layer.Layer, err error) {
-	if err := opts.Mapping.validate(); err != nil {
-		return layer.Layer{}, err
-	}
-	t, err := s.begin(ctx, want{layers: shared, containers: shared})
-	if err != nil {
-		return layer.Layer{}, err
-	}
-	defer t.end(&err)
-	if parent, err = t.parentFor(opts.Parent); err != nil {
-		return layer.Layer{}, err
-	}
-	return parent, t.layerFree(opts)
 }
 
 // layerFree looks only at the written store: an ID of an additional store may be

@@ -41,6 +41,7 @@ var (
 	_ graphdriver.Lister     = (*driver)(nil)
 	_ graphdriver.DiffGetter = (*driver)(nil)
 	_ graphdriver.MountState = (*driver)(nil)
+	_ graphdriver.Capable    = (*driver)(nil)
 )
 
 // driver is safe for concurrent use; everything but the locks is fixed once opened.
@@ -86,6 +87,11 @@ func New(ctx context.Context, cfg graphdriver.Config) (graphdriver.Driver, error
 
 // Name returns "vfs".
 func (d *driver) Name() string { return Name }
+
+// Capabilities says that every new layer is a copy.
+func (d *driver) Capabilities() graphdriver.Capabilities {
+	return graphdriver.Capabilities{CopiesParent: true}
+}
 
 // Status has nothing to tell.
 func (d *driver) Status() []graphdriver.StatusItem { return nil }
