@@ -120,6 +120,17 @@ type MountState interface {
 	Mounted(ctx context.Context, id ID) (path string, mounted bool, err error)
 }
 
+// Healer is the optional power to mend what the driver itself notes about how
+// layers stand on each other, from what the records say.
+type Healer interface {
+	// Heal checks the notes about chain, a layer followed by all its ancestors,
+	// nearest first, and writes those again that were lost or cut. Notes that
+	// are whole but contradict the records stay and are an ErrCorrupt. Use it when
+	// another method returned an ErrCorrupt, with the layers locked against
+	// creation and deletion, and call that method again.
+	Heal(ctx context.Context, chain []ID) (changed bool, err error)
+}
+
 // Shifter is the optional power to shift the owners of a layer's files while it
 // is mounted (idmapped mounts), so that layers are stored with the owners of
 // their tars and MountOptions.Mapping does the rest.
@@ -133,6 +144,9 @@ type Capabilities struct {
 	// ReproducesExactDiffs: Diff against the direct parent returns the very bytes
 	// that ApplyDiff was given, so no tar-split is kept.
 	ReproducesExactDiffs bool
+	// CopiesParent: Create copies the parent's whole tree, so an empty layer is
+	// better staged than created under a lock.
+	CopiesParent bool
 }
 
 // Capable is implemented by drivers with Capabilities other than the zero value.
