@@ -25,7 +25,6 @@ func exampleStore(ctx context.Context) (s *strata.Store, remove func()) {
 		GraphRoot: filepath.Join(dir, "graph"),
 		RunRoot:   filepath.Join(dir, "run"),
 		Driver:    "vfs",
-		Rootless:  os.Geteuid() != 0,
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -43,11 +42,11 @@ func exampleStore(ctx context.Context) (s *strata.Store, remove func()) {
 	}
 }
 
-// exampleTar makes a layer's tar with one file that belongs to the caller.
+// exampleTar makes a layer's tar with one file.
 func exampleTar(name, content string) io.Reader {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
-	h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(content)), Uid: os.Getuid(), Gid: os.Getgid()}
+	h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}
 	if err := w.WriteHeader(h); err != nil {
 		log.Fatal(err)
 	}

@@ -161,6 +161,12 @@ func (s *Store) ImportLayer(ctx context.Context, opts LayerOptions, diff io.Read
 		return layer.Layer{}, err
 	}
 	defer func() { err = errors.Join(err, st.Discard()) }()
+	if opts.DeriveID {
+		plan.ID = layer.ImageLayerID(plan.Parent, st.DiffID())
+		if l, err := s.Layer(ctx, string(plan.ID)); err == nil && l.ID == plan.ID && l.DiffID == st.DiffID() {
+			return l, nil
+		}
+	}
 	if err := st.Sync(ctx); err != nil {
 		return layer.Layer{}, err
 	}

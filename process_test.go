@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,7 +40,21 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if err := skipExamples(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
+}
+
+// skipExamples leaves the examples out for ordinary users: layers have owners,
+// and unlike tests examples can not skip themselves.
+func skipExamples() error {
+	if os.Geteuid() == 0 || os.Getenv("STRATA_TEST_REQUIRE_ROOT") == "1" {
+		return nil
+	}
+	fmt.Fprintln(os.Stderr, "examples are skipped: they need root")
+	return flag.Set("test.skip", "^Example")
 }
 
 func runChild(text string) error {
