@@ -1,0 +1,187 @@
+package layer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/tempdir"
+)
+
+// ApplyOptions belong to ApplyDiff. The zero value takes any layer tar.
+type ApplyOptions struct {
+	// Expect and ExpectBlob, when not empty, must be what the blob turns out to have.
+	Expect     DiffID
+	ExpectBlob BlobDigest
+	// Progress, when not nil, is told how many bytes of the blob have been read so
+	// far, from another goroutine.
+	Progress func(blobBytes int64)
+}
+
+// ApplyDiff unpacks a layer tar into an existing layer and records its digests,
+// sizes and owners; layers with children and mounted ones are allowed.
+//
+// The blob is read, unpacked from its compression and checked before any lock is
+// taken, so a slow or broken one disturbs nobody and changes nothing. The files
+// are then written under the exclusive lock. When that fails or the process dies,
+// the layer keeps what was written and has no digests any more.
+//
+// ErrUnknown, ErrIncomplete; errdefs.ErrCorrupt for a bad blob. Call it without
+// any transaction.
+func (s *Store) ApplyDiff(ctx context.Context, id ID, blob io.Reader, opts ApplyOptions) (in archive.Ingested, err error) {
+	if err := s.applicable(ctx, id); err != nil {
+		return in, err
+	}
+	dir, err := tempdir.New(s.tempRoot())
+	if err != nil {
+		return in, err
+	}
+	defer closing(&err, dir)
+	a := &application{store: s, id: id}
+	defer closing(&err, a)
+	if err := a.read(ctx, dir, blob, opts); err != nil {
+		return in, fmt.Errorf("apply diff to layer %s: %w", id, err)
+	}
+	if err := a.run(ctx); err != nil {
+		return in, fmt.Errorf("apply diff to layer %s: %w", id, err)
+	}
+	return a.in, nil
+}
+
+// applicable looks before a long read whether there is a layer to apply to.
+func (s *Store) applicable(ctx context.Context, id ID) error {
+	l, err := s.get(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case l.ReadOnly:
+		return about(id, ErrUnknown)
+	case l.Incomplete():
+		return about(id, ErrIncomplete)
+	}
+	return nil
+}
+
+// application is one diff on its way into an existing layer.
+type application struct {
+	store *Store
+	id    ID
+	tar   *os.File   // the uncompressed tar
+	split *splitFile // nil: the driver reproduces exact diffs
+	in    archive.Ingested
+}
+
+// read takes the blob into nameless and temporary files and checks it.
+func (a *application) read(ctx context.Context, dir *tempdir.Dir, blob io.Reader, opts ApplyOptions) error {
+	in := archive.IngestOptions{
+		Limits: a.store.opts.Limits, Progress: opts.Progress,
+		Expect: digest.Digest(opts.Expect), ExpectBlob: digest.Digest(opts.ExpectBlob),
+	}
+	if !a.store.exactDriver() {
+		split, err := newSplitFile(dir.Addition())
+		if err != nil {
+			return err
+		}
+		a.split, in.Split = split, split
+	}
+	var err error
+	a.in, err = archive.Ingest(ctx, blob, in, func(_ context.Context, diff io.Reader) (err error) {
+		a.tar, err = spool(dir.Path(), diff)
+		return err
+	})
+	if err != nil || a.split == nil {
+		return err
+	}
+	if err := a.split.finish(); err != nil || !a.store.durable() {
+		return err
+	}
+	return a.split.sync()
+}
+
+// run changes the layer.
+func (a *application) run(ctx context.Context) (err error) {
+	tx, err := a.store.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, tx)
+	if err := a.change(ctx, tx); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
+func (a *application) change(ctx context.Context, tx *WriteTx) error {
+	r, err := tx.own(a.id)
+	if err != nil {
+		return err
+	}
+	if r.Incomplete() {
+		return about(a.id, ErrIncomplete)
+	}
+	if err := a.forget(ctx, tx, &r); err != nil {
+		return err
+	}
+	opts := graphdriver.ApplyOptions{Mapping: r.Mapping(), Limits: a.store.opts.Limits}
+	_, err = a.store.driver().ApplyDiff(ctx, graphdriver.ID(a.id), graphdriver.ID(r.Parent), a.tar, opts)
+	if err != nil {
+		return err
+	}
+	if err := a.store.syncContent(); err != nil {
+		return err
+	}
+	if a.split != nil {
+		if err := a.split.adopt(a.store.opts.GraphDir, a.id, a.store.durable()); err != nil {
+			return err
+		}
+	}
+	return tx.update(a.id, func(r *Record) { r.setIngested(a.in) })
+}
+
+// forget takes away the digests of an earlier diff, before the first file changes.
+func (a *application) forget(ctx context.Context, tx *WriteTx, r *Record) error {
+	if r.DiffID == "" && r.BlobDigest == "" && r.TOCDigest == "" {
+		return nil
+	}
+	err := tx.update(a.id, func(r *Record) {
+		r.setIngested(archive.Ingested{})
+		r.TOCDigest = ""
+	})
+	if err != nil {
+		return err
+	}
+	if err := tx.records.Save(ctx); err != nil {
+		return err
+	}
+	path, err := splitPath(a.store.opts.GraphDir, a.id)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !isMissing(err) {
+		return fmt.Errorf("remove old tar-split: %w", err)
+	}
+	return nil
+}
+
+// Close lets go of the files.
+func (a *application) Close() error {
+	var errs []error
+	if a.split != nil {
+		errs = append(errs, a.split.close())
+	}
+	return errors.Join(append(errs, closeFile(a.tar))...)
+}
+
+// closeFile closes f unless it is nil.
+func closeFile(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	return f.Close()
+}

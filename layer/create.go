@@ -1,0 +1,158 @@
+package layer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/objectid"
+)
+
+// Create makes an empty layer: a flagged record is saved, then the driver's layer
+// is made. Commit, or the next save of the same transaction, takes the flag away;
+// without it Close removes the layer again.
+//
+// ErrUnknown (about the parent), ErrIncomplete (the parent), ErrDuplicateID,
+// ErrDuplicateName; errdefs.ErrInvalid for an ID or name that can not be one.
+// After an error nothing of the layer remains.
+func (tx *WriteTx) Create(ctx context.Context, opts CreateOptions) (Layer, error) {
+	r := opts.record()
+	driverOpts := graphdriver.CreateOptions{
+		Mapping: opts.Mapping, MountLabel: opts.MountLabel, StorageOpt: opts.StorageOpt, Image: opts.Image,
+	}
+	fill := func() error {
+		return healer(tx.heal).retry(ctx, r.Parent, func() error {
+			return tx.store.driver().Create(ctx, graphdriver.ID(r.ID), graphdriver.ID(r.Parent), driverOpts)
+		})
+	}
+	return tx.create(ctx, r, opts, fill)
+}
+
+// Adopt turns a stage into a layer: ID, names and parent are checked again, a
+// flagged record is saved, the staged tree and the tar-split are renamed into
+// place, and the record gets its digests; see Create for what Commit does.
+//
+// ErrDuplicateID when somebody else was faster: nothing is changed, and the
+// caller discards the stage and uses the other's layer. ErrUnknown when the
+// parent has gone since. After any error the stage has to be discarded.
+func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, opts CreateOptions) (Layer, error) {
+	if st.store != tx.store || st.adopted {
+		return Layer{}, fmt.Errorf("adopt layer: %w", errForeignStage)
+	}
+	opts.Parent, opts.Mapping, opts.Image = st.opts.Parent, st.opts.Mapping, st.opts.Image
+	opts.MountLabel = st.opts.MountLabel
+	if err := st.Sync(ctx); err != nil {
+		return Layer{}, err
+	}
+	if err := tx.sameParent(st); err != nil {
+		return Layer{}, err
+	}
+	r := opts.record()
+	r.setIngested(st.in)
+	return tx.create(ctx, r, opts, func() error { return st.adopt(ctx, r.ID) })
+}
+
+// sameParent makes sure that what the stage was unpacked for is still so.
+func (tx *WriteTx) sameParent(st *Stage) error {
+	if st.opts.Parent == "" {
+		return nil
+	}
+	parent, err := tx.complete(st.opts.Parent)
+	if err != nil {
+		return err
+	}
+	if !parent.Mapping().Equal(st.parent) {
+		return fmt.Errorf("adopt layer on %s: the parent's ID maps changed meanwhile: %w", parent.ID, ErrVanished)
+	}
+	return nil
+}
+
+// adopt moves what is staged to where layer id is kept.
+func (st *Stage) adopt(ctx context.Context, id ID) error {
+	st.adopted = true
+	if err := st.content.adopt(ctx, id); err != nil {
+		return err
+	}
+	if st.split == nil {
+		return nil
+	}
+	return st.split.adopt(st.store.opts.GraphDir, id, st.store.durable())
+}
+
+// create is the protocol of a new layer (on-disk format, 2.8): flagged record,
+// data items, content, record without the flag (pending until the next save).
+func (tx *WriteTx) create(ctx context.Context, r Record, opts CreateOptions, fill func() error) (Layer, error) {
+	if err := tx.free(&r); err != nil {
+		return Layer{}, err
+	}
+	if err := tx.clearLeftovers(ctx, r.ID); err != nil {
+		return Layer{}, err
+	}
+	final := r
+	r.setIncomplete()
+	if err := tx.records.Insert(tx.store.fileFor(opts), r); err != nil {
+		return Layer{}, err
+	}
+	tx.changed()
+	if err := tx.records.Save(ctx); err != nil {
+		// Nothing is there yet but, perhaps, a flagged record.
+		return Layer{}, errors.Join(fmt.Errorf("create layer %s: %w", r.ID, err), tx.drop(r.ID))
+	}
+	tx.made = append(tx.made, r.ID)
+	err := tx.store.writeData(r.ID, opts.BigData)
+	if err == nil {
+		err = fill()
+	}
+	if err == nil {
+		err = tx.records.Update(string(r.ID), func(p *Record) error { p.Flags = final.Flags; return nil })
+	}
+	if err != nil {
+		return Layer{}, errors.Join(fmt.Errorf("create layer %s: %w", r.ID, err), tx.undo(context.WithoutCancel(ctx), r.ID))
+	}
+	tx.changed()
+	return tx.Get(r.ID)
+}
+
+// free makes sure that the record can be added.
+func (tx *WriteTx) free(r *Record) error {
+	if err := r.ID.Validate(); err != nil {
+		return err
+	}
+	if err := objectid.ValidateNames("layer", r.Names); err != nil {
+		return err
+	}
+	for _, key := range r.BigDataNames {
+		if _, err := bigdata.FileName(key); err != nil {
+			return fmt.Errorf("data item of layer %s: %w", r.ID, err)
+		}
+	}
+	if tx.writable(r.ID) {
+		return about(r.ID, ErrDuplicateID)
+	}
+	for _, name := range r.Names {
+		if _, taken := tx.records.ByName(name); taken {
+			return about(name, ErrDuplicateName)
+		}
+	}
+	if r.Parent == "" {
+		return nil
+	}
+	_, err := tx.complete(r.Parent)
+	return err
+}
+
+// writeData stores the first data items of a layer.
+func (s *Store) writeData(id ID, items []Datum) error {
+	dir, err := dataPath(s.opts.GraphDir, id)
+	if err != nil {
+		return err
+	}
+	for _, d := range items {
+		if err := bigdata.Write(dir, d.Key, d.Data, bigdata.Options{NoSync: !s.durable()}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

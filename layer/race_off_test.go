@@ -1,0 +1,6 @@
+//go:build !race
+
+package layer
+
+// raceDetector makes everything about ten times slower.
+const raceDetector = false

@@ -1,0 +1,46 @@
+package layer
+
+import (
+	"context"
+
+	"github.com/stratastore/strata/internal/recordfile"
+)
+
+// needsRepair reports whether a creation or deletion was interrupted (on-disk
+// format, 2.8). Only the boolean true counts, in which the index can not tell
+// from the text "true"; repair looks closer.
+func needsRepair(tx *recordfile.ReadTx[Record]) bool {
+	return len(tx.By(byIncomplete, "true")) > 0
+}
+
+// repair removes flagged layers with all that is kept for them. It runs under the
+// exclusive locks, on the first load by anybody after the interruption. A layer
+// that can not be removed (something holds its mount) stays flagged, for the next
+// load to try again, and keeps nobody from using the others.
+func (s *Store) repair(ctx context.Context, tx *recordfile.WriteTx[Record]) error {
+	bin := &trash{store: s}
+	s.later(bin.empty)
+	var gone []ID
+	for _, id := range tx.By(byIncomplete, "true") {
+		r, _, err := tx.Get(id)
+		if err == nil && !r.Incomplete() {
+			continue
+		}
+		if err == nil {
+			err = bin.add(ctx, ID(id))
+		}
+		if err == nil {
+			err = tx.Delete(id)
+		}
+		if err != nil {
+			s.opts.Logger.WarnContext(ctx, "incomplete layer stays", "layer", id, "error", err)
+			continue
+		}
+		s.opts.Logger.InfoContext(ctx, "removed the rest of an interrupted layer", "layer", id)
+		gone = append(gone, ID(id))
+	}
+	if err := s.forgetMounts(ctx, gone); err != nil {
+		s.opts.Logger.WarnContext(ctx, "mount counts of removed layers stay", "error", err)
+	}
+	return nil
+}
