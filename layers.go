@@ -170,6 +170,11 @@ func (s *Store) ImportLayer(ctx context.Context, opts LayerOptions, diff io.Read
 	if err := st.Sync(ctx); err != nil {
 		return layer.Layer{}, err
 	}
+	return s.adoptLayer(ctx, st, plan)
+}
+
+// adoptLayer makes a stage a layer, if the parent is still one that can be.
+func (s *Store) adoptLayer(ctx context.Context, st *layer.Stage, plan layer.CreateOptions) (l layer.Layer, err error) {
 	t, err := s.begin(ctx, want{layers: exclusive, containers: shared})
 	if err != nil {
 		return layer.Layer{}, err

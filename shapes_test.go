@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
@@ -124,6 +126,32 @@ func TestAdditionalStore(t *testing.T) {
 		must(t, s.Wipe(ctx))
 		wantIDs(t, s, []string{"ro-layer"}, []string{"ro-image"}, nil)
 		wantEqual(t, "files of the additional store", before, files(t, below.GraphRoot()))
+	})
+}
+
+// TestAdditionalStoreOnReadOnlyMount: not even a lock file is written.
+func TestAdditionalStoreOnReadOnlyMount(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, below *storetest.Store) {
+		ctx := t.Context()
+		importLayer(t, below, "ro-layer", "", testutil.Entry{Name: "f", Body: "below"})
+		createImage(t, below, "ro-image", "ro-layer", "ro:1")
+		must(t, errOf(below.Shutdown(ctx, false)))
+		readOnly := t.TempDir()
+		must(t, unix.Mount(below.GraphRoot(), readOnly, "", unix.MS_BIND, ""))
+		t.Cleanup(func() { must(t, unix.Unmount(readOnly, 0)) })
+		must(t, unix.Mount("", readOnly, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+		s := storetest.New(t, below.DriverName(), func(o *strata.Options) { o.AdditionalImageStores = []string{readOnly} })
+		createContainer(t, s, "c", "ro:1")
+		root, err := s.Mount(ctx, "c", strata.MountOptions{})
+		must(t, err)
+		wantEqual(t, "tree", []string{"f"}, paths(t, root))
+		must(t, errOf(s.Unmount(ctx, "c", false)))
+		must(t, errOf(s.MountImage(ctx, "ro:1", strata.MountOptions{})))
+		must(t, errOf(s.Unmount(ctx, "ro:1", false)))
+		must(t, errOf(s.AddNames(ctx, "ro-image", []string{"mine:1"})))
+		wantEqual(t, "diff", []string{"f"}, tarNames(t, diff(t, s, "ro-layer", "")))
+		must(t, s.DeleteContainer(ctx, "c"))
+		must(t, errOf(s.Shutdown(ctx, false)))
 	})
 }
 

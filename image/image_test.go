@@ -13,10 +13,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/testutil"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -501,4 +503,30 @@ func noStages(t *testing.T, parent string) {
 		}
 	}
 	must(t, bigdata.SweepStages(parent))
+}
+
+// TestAdditionalStoreWithoutLockFile: on read-only media its lock file can not be
+// made; its images are left out and the others stay usable.
+func TestAdditionalStoreWithoutLockFile(t *testing.T) {
+	testutil.RequireRoot(t)
+	foreign := filepath.Join(t.TempDir(), "vfs-images")
+	must(t, os.Mkdir(foreign, 0o700))
+	must(t, os.WriteFile(filepath.Join(foreign, "images.json"), []byte(`[{"id":"ro","created":"2024-01-02T03:04:05Z"}]`), 0o600))
+	must(t, unix.Mount(foreign, foreign, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(foreign, 0)) })
+	must(t, unix.Mount("", foreign, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	s := open(t, image.Options{Additional: []string{foreign}})
+	_, err := create(t, s, image.CreateOptions{ID: "own"})
+	must(t, err)
+	if diff := cmp.Diff([]string{"own"}, list(t, s)); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+	view(t, s, func(tx *image.ReadTx) {
+		if _, err := tx.Lookup("ro"); !errors.Is(err, image.ErrUnknown) {
+			t.Errorf("lookup: %v", err)
+		}
+		if _, err := tx.ByTopLayer("none"); err != nil {
+			t.Errorf("by layer: %v", err)
+		}
+	})
 }

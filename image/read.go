@@ -21,6 +21,15 @@ type records interface {
 	Close() error
 }
 
+// noRecords stands for a part that can not be read.
+type noRecords struct{}
+
+func (noRecords) IDs() []string                    { return nil }
+func (noRecords) Get(string) (Record, bool, error) { return Record{}, false, nil }
+func (noRecords) Lookup(string) (string, error)    { return "", ErrUnknown }
+func (noRecords) By(string, string) []string       { return nil }
+func (noRecords) Close() error                     { return nil }
+
 // ReadTx is the store's images while its locks are held. It is not safe for
 // concurrent use. The caller closes it.
 type ReadTx struct {

@@ -146,13 +146,27 @@ func (s *Store) UserDir(id ID, run bool) (string, error) {
 func (s *Store) View(ctx context.Context) (*ReadTx, error) {
 	tx := &ReadTx{store: s}
 	for _, p := range s.parts {
-		r, err := p.records.View(ctx)
+		r, err := s.view(ctx, p)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("read images in %s: %w", p.dir, err), tx.Close())
 		}
 		tx.parts = append(tx.parts, r)
 	}
 	return tx, nil
+}
+
+// view reads one part. An additional store on read-only media without a lock file
+// can not be read safely; it is left out, as the other engines do.
+func (s *Store) view(ctx context.Context, p part) (records, error) {
+	r, err := p.records.View(ctx)
+	if p.readOnly && errors.Is(err, errdefs.ErrReadOnly) {
+		s.log.WarnContext(ctx, "images of an additional store are left out: it has no lock file and can not be written", "dir", p.dir)
+		return noRecords{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Begin takes the exclusive lock of each part that is written and the shared one

@@ -25,7 +25,7 @@ type WriteTx struct {
 
 func (tx *WriteTx) open(ctx context.Context, p part) error {
 	if p.readOnly {
-		r, err := p.records.View(ctx)
+		r, err := tx.store.view(ctx, p)
 		if err != nil {
 			return err
 		}
