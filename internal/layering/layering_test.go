@@ -29,9 +29,11 @@ var levels = [][]string{
 	{"container"},
 	{""}, // the root package: Open, Options, Store
 	{"internal/storetest"},
-	{"oci", "dockerroot"},
+	{"oci"},
+	{"dockerroot"},
 	{"internal/cli"},
 	{"cmd/strata"},
+	{"internal/e2e"},
 }
 
 // below are packages that live under a listed one and share its level.
