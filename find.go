@@ -25,11 +25,17 @@ func (s *Store) Find(ctx context.Context, nameOrID string, order ...Kind) (Objec
 	if len(order) == 0 {
 		order = anyOrder
 	}
+	return s.findWhere(ctx, nameOrID, order, func(Object) bool { return true })
+}
+
+// findWhere is Find among the objects that suit the caller.
+func (s *Store) findWhere(ctx context.Context, nameOrID string, order []Kind, suits func(Object) bool) (Object, error) {
 	for _, kind := range order {
 		o, err := s.findKind(ctx, kind, nameOrID)
-		if err == nil || !isUnknown(err) {
-			return o, err
+		if isUnknown(err) || err == nil && !suits(o) {
+			continue
 		}
+		return o, err
 	}
 	if len(order) == 1 {
 		return Object{}, &UnknownError{Kind: order[0], Name: nameOrID}

@@ -18,12 +18,9 @@ func (s *Store) Metadata(ctx context.Context, nameOrID string) (string, error) {
 // SetMetadata replaces the creator's text of a layer, else an image, else a
 // container. ErrNotAnID if there is nothing of that name in the written store.
 func (s *Store) SetMetadata(ctx context.Context, nameOrID, text string) (err error) {
-	o, err := s.Find(ctx, nameOrID)
+	o, err := s.findWhere(ctx, nameOrID, anyOrder, func(o Object) bool { return !o.ReadOnly })
 	if err != nil {
 		return err
-	}
-	if o.ReadOnly {
-		return ErrNotAnID
 	}
 	t, err := s.begin(ctx, writing(o.Kind))
 	if err != nil {

@@ -19,11 +19,19 @@ func (s *Store) Names(ctx context.Context, nameOrID string) ([]string, error) {
 // findAny is Find in the usual order with the error of the naming verbs.
 func (s *Store) findAny(ctx context.Context, nameOrID string) (Object, error) {
 	o, err := s.Find(ctx, nameOrID)
-	if errors.Is(err, ErrNotAnID) {
-		err = &UnknownError{Kind: KindLayer, Name: nameOrID}
-	}
-	return o, err
+	return o, noObject(nameOrID, err)
 }
+
+// noObject is the naming verbs' wording of ErrNotAnID.
+func noObject(nameOrID string, err error) error {
+	if errors.Is(err, ErrNotAnID) {
+		return &UnknownError{Kind: KindLayer, Name: nameOrID}
+	}
+	return err
+}
+
+// renamable tells what names can be given to: not layers of additional stores.
+func renamable(o Object) bool { return !o.ReadOnly || o.Kind == KindImage }
 
 // SetNames replaces the names of a layer, else an image, else a container and
 // returns the result. Repeated names count once. A name of another object of the
@@ -58,9 +66,9 @@ const (
 // rename finds the object, then changes it by its ID under the exclusive lock of
 // its kind alone.
 func (s *Store) rename(ctx context.Context, nameOrID string, names []string, change nameChange) (result []string, err error) {
-	o, err := s.findAny(ctx, nameOrID)
+	o, err := s.findWhere(ctx, nameOrID, anyOrder, renamable)
 	if err != nil {
-		return nil, err
+		return nil, noObject(nameOrID, err)
 	}
 	t, err := s.begin(ctx, writing(o.Kind))
 	if err != nil {
@@ -92,7 +100,7 @@ func (t *tx) renameLayer(ctx context.Context, id layer.ID, names []string, chang
 	if err != nil {
 		return nil, err
 	}
-	if l.ReadOnly {
+	if l.ReadOnly { // the written store's of that ID vanished meanwhile
 		return nil, layer.ErrUnknown
 	}
 	apply := map[nameChange]func(layer.ID, ...string) error{

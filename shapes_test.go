@@ -96,6 +96,11 @@ func TestAdditionalStore(t *testing.T) {
 				t.Errorf("%s: %v, want %q", r.name, r.err, r.text)
 			}
 		}
+		// A read-only layer does not stand in the way of another object's name.
+		createContainer(t, s, "ro-layer", "")
+		must(t, s.SetMetadata(ctx, "ro-layer", "mine"))
+		must(t, errOf(s.AddNames(ctx, "ro-layer", []string{"mine"})))
+		must(t, s.DeleteContainer(ctx, "mine"))
 		// On top of it all is possible.
 		createLayer(t, s, "child", "ro-name")
 		createImage(t, s, "child-image", "ro-layer")

@@ -530,3 +530,27 @@ func TestAdditionalStoreWithoutLockFile(t *testing.T) {
 		}
 	})
 }
+
+// TestBackups: each directory has a file of its own, and the graph root's is the
+// same with and without a separate image store.
+func TestBackups(t *testing.T) {
+	own, graph, backup := filepath.Join(t.TempDir(), "vfs-images"), filepath.Join(t.TempDir(), "vfs-images"), filepath.Join(t.TempDir(), "backup")
+	plain := open(t, image.Options{Dirs: []string{graph}, BackupDir: backup})
+	split := open(t, image.Options{Dirs: []string{own, graph}, BackupDir: backup})
+	for _, id := range []image.ID{"g1", "g2"} {
+		_, err := create(t, plain, image.CreateOptions{ID: id})
+		must(t, err)
+	}
+	for _, id := range []image.ID{"i1", "i2"} {
+		_, err := create(t, split, image.CreateOptions{ID: id})
+		must(t, err)
+	}
+	data, err := os.ReadFile(filepath.Join(backup, "vfs-images.json"))
+	if err != nil || !strings.Contains(string(data), `"id":"g1"`) || strings.Contains(string(data), `"id":"i1"`) {
+		t.Errorf("backup of the graph root's: %s, %v", data, err)
+	}
+	entries, err := os.ReadDir(backup)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("backups %v, %v", entries, err)
+	}
+}

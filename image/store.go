@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/recordfile"
@@ -77,7 +79,7 @@ func Open(opts Options) (*Store, error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("open image store: %w", err)
 		}
-		s.parts = append(s.parts, part{dir: dir, records: openRecords(dir, false, backupFile(opts.BackupDir, dir, i), s.log)})
+		s.parts = append(s.parts, part{dir: dir, records: openRecords(dir, false, s.backupFile(opts.BackupDir, dir, i), s.log)})
 	}
 	for _, dir := range opts.Additional {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -89,14 +91,16 @@ func Open(opts Options) (*Store, error) {
 	return s, nil
 }
 
-// backupFile names the copy of the i-th directory's records.
-func backupFile(backupDir, dir string, i int) string {
+// backupFile names the copy of a directory's records: the same file for the same
+// directory, however the store is opened. The graph root's own directory is the
+// last that is written.
+func (s *Store) backupFile(backupDir, dir string, i int) string {
 	if backupDir == "" {
 		return ""
 	}
 	name := filepath.Base(dir)
-	if i > 0 {
-		name = fmt.Sprintf("%s-%d", name, i+1)
+	if i != s.last {
+		name += "-" + digest.FromString(dir).Encoded()[:12]
 	}
 	return filepath.Join(backupDir, name+".json")
 }
