@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/internal/cli/option"
+	"github.com/stratastore/strata/internal/cli/table"
+)
+
+// completionTime is the longest that a shell is kept waiting for names of objects.
+const completionTime = 2 * time.Second
+
+// completeOption tells cobra what an option's value may be.
+func completeOption(cmd *cobra.Command, o option.Option, name string) {
+	var err error
+	switch {
+	case len(o.Choices) > 0:
+		err = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(o.Choices, cobra.ShellCompDirectiveNoFileComp))
+	case o.Dirs:
+		err = cmd.RegisterFlagCompletionFunc(name, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		})
+	case !o.Files:
+		err = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
+	}
+	if err != nil {
+		panic(err) // the option was added a line ago
+	}
+}
+
+// completer offers the arguments of a verb.
+func (m *modern) completer(v *Verb) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		switch {
+		case v.tooMany(len(args) + 1):
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		case len(v.Words) > 0:
+			return v.Words, cobra.ShellCompDirectiveNoFileComp
+		case v.Files:
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return m.objects(cmd.Context(), v.Objects, args, prefix), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// objects lists the names, and the IDs of what has no name, that begin with
+// prefix. It never makes a store: without one there is nothing to offer.
+func (m *modern) objects(ctx context.Context, kinds []strata.Kind, given []string, prefix string) []cobra.Completion {
+	cfg, err := m.session.config()
+	if err != nil || len(kinds) == 0 {
+		return nil
+	}
+	if _, err := os.Stat(cfg.GraphRoot()); err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	store, err := m.session.open(ctx)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = m.session.close(ctx) }() // a completion has nobody to tell
+	snap, err := store.Snapshot(ctx)
+	if err != nil {
+		return nil
+	}
+	var words []cobra.Completion
+	for _, o := range snapshotObjects(snap, kinds) {
+		for _, word := range o.words(prefix) {
+			if !slices.Contains(given, word) {
+				words = append(words, cobra.CompletionWithDesc(word, o.kind.String()))
+			}
+		}
+	}
+	return words
+}
+
+// named is what completion needs of an object.
+type named struct {
+	kind  strata.Kind
+	id    string
+	names []string
+}
+
+// words are the ways to name the object that begin with prefix: its names, or
+// its short ID if it has none; the whole ID once a longer piece of it is typed.
+func (n named) words(prefix string) []string {
+	var words []string
+	for _, name := range n.names {
+		if strings.HasPrefix(name, prefix) {
+			words = append(words, name)
+		}
+	}
+	id := table.ShortID(n.id)
+	if len(prefix) > len(id) {
+		id = n.id
+	}
+	if (len(n.names) == 0 || prefix != "") && strings.HasPrefix(id, prefix) {
+		words = append(words, id)
+	}
+	return words
+}
+
+func snapshotObjects(snap *strata.Snapshot, kinds []strata.Kind) []named {
+	var list []named
+	for _, kind := range kinds {
+		switch kind {
+		case strata.KindLayer:
+			for _, l := range snap.Layers {
+				list = append(list, named{kind, string(l.ID), l.Names})
+			}
+		case strata.KindImage:
+			for _, i := range snap.Images {
+				list = append(list, named{kind, string(i.ID), i.Names})
+			}
+		case strata.KindContainer:
+			for _, c := range snap.Containers {
+				list = append(list, named{kind, string(c.ID), c.Names})
+			}
+		}
+	}
+	return list
+}

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/internal/cli/option"
+)
+
+// dataVerb fills in what the verbs about data items have in common. words are
+// those of the name; the alias leaves the dashes out.
+func dataVerb(kind strata.Kind, v *Verb, words ...string) *Verb {
+	v.Name = strings.Join(words, "-")
+	v.Aliases = []string{strings.Join(words, "")}
+	v.Group, v.Objects = groupData, []strata.Kind{kind}
+	arg := strings.ToUpper(kind.String())
+	if v.Min == 2 {
+		arg += " ITEM"
+	}
+	v.Args, v.Max = arg, v.Min
+	return v
+}
+
+func article(kind strata.Kind) string {
+	if kind == strata.KindImage {
+		return "an image"
+	}
+	return "a " + kind.String()
+}
+
+func listDataVerb(kind strata.Kind) *Verb {
+	return dataVerb(kind, &Verb{
+		Summary: "List the data items of " + article(kind), Min: 1, JSON: true,
+		Examples: []Example{{"List the items", fmt.Sprintf("strata list-%s-data NAME", kind)}},
+		Run: func(ctx context.Context, c *Call) error {
+			store, err := c.Store(ctx)
+			if err != nil {
+				return err
+			}
+			items, err := store.ListBigData(ctx, kind, c.ofKind(ctx, store, kind))
+			if err != nil {
+				return err
+			}
+			return c.Show(Result{Text: printLines(items), JSON: nilIfEmpty(items), Rich: func() (any, error) { return never(items), nil }})
+		},
+	}, "list", kind.String(), "data")
+}
+
+// ofKind is the first argument as the name of an object of the kind.
+func (c *Call) ofKind(ctx context.Context, store *strata.Store, kind strata.Kind) string {
+	if kind == strata.KindImage {
+		return c.image(ctx, store, c.Args[0])
+	}
+	return c.Args[0]
+}
+
+func getDataVerb(kind strata.Kind) *Verb {
+	file := ""
+	return dataVerb(kind, &Verb{
+		Summary: "Print a data item of " + article(kind), Min: 2,
+		Examples: []Example{{"Keep an item in a file", fmt.Sprintf("strata get-%s-data --file item.bin NAME ITEM", kind)}},
+		Options:  []option.Option{option.Files(option.String(&file, "file,f", "Write to a file instead of standard output"))},
+		Run:      func(ctx context.Context, c *Call) error { return getData(ctx, c, kind, file) },
+	}, "get", kind.String(), "data")
+}
+
+func getData(ctx context.Context, c *Call, kind strata.Kind, file string) error {
+	if c.JSON && file == "" {
+		return c.bulk(file)
+	}
+	store, err := c.Store(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := c.output(file)
+	if err != nil {
+		return err
+	}
+	defer out.abandon()
+	data, err := store.BigData(ctx, kind, c.ofKind(ctx, store, kind), c.Args[1])
+	if err != nil {
+		return err
+	}
+	if _, err := out.Write(data); err != nil {
+		return fmt.Errorf("write item %q of %s %s: %w", c.Args[1], kind, c.Args[0], err)
+	}
+	if err := out.finish(); err != nil || file == "" {
+		return err
+	}
+	return c.Show(Result{JSON: written{File: file, Bytes: int64(len(data))}})
+}
+
+func setDataVerb(kind strata.Kind) *Verb {
+	file := ""
+	return dataVerb(kind, &Verb{
+		Summary: "Attach a data item to " + article(kind), Min: 2,
+		Detail:   "The item comes from standard input or --file and replaces one of the same name.",
+		Examples: []Example{{"Attach a file", fmt.Sprintf("strata set-%s-data --file notes.txt NAME notes", kind)}},
+		Options:  []option.Option{option.Files(option.String(&file, "file,f", "Read from a file instead of standard input"))},
+		Run: func(ctx context.Context, c *Call) error {
+			store, err := c.Store(ctx)
+			if err != nil {
+				return err
+			}
+			in, err := c.input(ctx, file)
+			if err != nil {
+				return err
+			}
+			defer in.Close() // read only: nothing to lose
+			data, err := io.ReadAll(in)
+			if err != nil {
+				return fmt.Errorf("read the item: %w", err)
+			}
+			return store.SetBigData(ctx, kind, c.ofKind(ctx, store, kind), c.Args[1], data)
+		},
+	}, "set", kind.String(), "data")
+}
+
+func dataSizeVerb(kind strata.Kind) *Verb {
+	return dataVerb(kind, &Verb{
+		Summary: "Print the size of a data item of " + article(kind) + " in bytes", Min: 2,
+		Examples: []Example{{"Print the size", fmt.Sprintf("strata get-%s-data-size NAME ITEM", kind)}},
+		Run: func(ctx context.Context, c *Call) error {
+			store, err := c.Store(ctx)
+			if err != nil {
+				return err
+			}
+			size, err := store.BigDataSize(ctx, kind, c.ofKind(ctx, store, kind), c.Args[1])
+			if err != nil {
+				return err
+			}
+			return c.Text(size, fmt.Sprint(size))
+		},
+	}, "get", kind.String(), "data", "size")
+}
+
+func dataDigestVerb(kind strata.Kind) *Verb {
+	return dataVerb(kind, &Verb{
+		Summary: "Print the digest of a data item of " + article(kind), Min: 2,
+		Examples: []Example{{"Print the digest of an image's manifest", fmt.Sprintf("strata get-%s-data-digest NAME manifest", kind)}},
+		Run: func(ctx context.Context, c *Call) error {
+			store, err := c.Store(ctx)
+			if err != nil {
+				return err
+			}
+			sum, err := store.BigDataDigest(ctx, kind, c.ofKind(ctx, store, kind), c.Args[1])
+			if err != nil {
+				return err
+			}
+			return c.Text(sum, sum.String())
+		},
+	}, "get", kind.String(), "data", "digest")
+}

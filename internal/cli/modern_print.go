@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+)
+
+// modernPrinter prints for people on a terminal, for pipes, and JSON on request.
+type modernPrinter struct {
+	out, err io.Writer
+	terminal Terminal
+	json     bool
+	// inNamespace: an ordinary user's, whose IDs may be few.
+	inNamespace bool
+}
+
+func (p *modernPrinter) show(c *Call, r Result) error {
+	if p.json {
+		value, err := r.JSON, error(nil)
+		if r.Rich != nil {
+			value, err = r.Rich()
+		}
+		return errorsJoin(err, writeJSON(p.out, value, ""))
+	}
+	if p.terminal.Out && r.Table != nil {
+		t, err := r.Table()
+		if err != nil {
+			return err
+		}
+		return t.Write(p.out, p.terminal.Width)
+	}
+	if r.Text == nil {
+		return nil
+	}
+	var b bytes.Buffer
+	r.Text(&b)
+	_, err := p.out.Write(b.Bytes())
+	return err
+}
+
+func (p *modernPrinter) fail(_ *Call, f Failure) { p.problem(f.Arg, f.Err) }
+
+// problem prints an error and its hint.
+func (p *modernPrinter) problem(arg string, err error) {
+	if p.json {
+		// Nothing can be done about a standard error that does not take it.
+		_ = writeJSON(p.err, problemJSON{Error: modernText(arg, err), Object: arg, Hint: p.hint(err), Code: exitCodeOf(err)}, "")
+		return
+	}
+	_, _ = fmt.Fprintf(p.err, "error: %s\n", modernText(arg, err))
+	if hint := p.hint(err); hint != "" {
+		_, _ = fmt.Fprintf(p.err, "hint: %s\n", hint)
+	}
+}
+
+// hint is the next step for an error.
+func (p *modernPrinter) hint(err error) string {
+	hint := hintFor(err)
+	if hint == "" && p.inNamespace && errors.Is(err, syscall.EINVAL) {
+		return "if an owner could not be set: give the user ranges in /etc/subuid and /etc/subgid, or set the driver option ignore_chown_errors=true"
+	}
+	return hint
+}
+
+// problemJSON is an error as JSON on standard error.
+type problemJSON struct {
+	Error  string `json:"error"`
+	Object string `json:"object,omitempty"`
+	Hint   string `json:"hint,omitempty"`
+	Code   int    `json:"exit-code"`
+}
+
+func (p *modernPrinter) warn(text string) {
+	if p.json {
+		_ = writeJSON(p.err, map[string]string{"warning": text}, "")
+		return
+	}
+	_, _ = fmt.Fprintln(p.err, "warning: "+text)
+}
+
+func (p *modernPrinter) code(err error) int { return exitCodeOf(err) }

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestInterrupt sends signals to the program while it waits for input that never
+// comes: the first one ends the work in an orderly way, and nothing is left behind.
+func TestInterrupt(t *testing.T) {
+	dir := t.TempDir()
+	roots := []string{"--graph", filepath.Join(dir, "graph"), "--run", filepath.Join(dir, "run"), "--storage-driver", "vfs"}
+	for _, name := range []string{programName, classicName} {
+		t.Run(name, func(t *testing.T) {
+			var errs bytes.Buffer
+			cmd := exec.Command(name, append(roots, "import-layer", "-i", "never")...)
+			cmd.Env = append(os.Environ(), "HOME="+dir, "CONTAINERS_STORAGE_CONF=/dev/null")
+			cmd.Stderr = &errs
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			waitFor(t, filepath.Join(dir, "run"))
+			time.Sleep(100 * time.Millisecond) // until it reads
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // the exit code tells
+			if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+				t.Errorf("exit code %d, want %d; stderr: %s", code, exitInterrupted, errs.String())
+			}
+			if out, err := exec.Command(programName, append(roots, "layers")...).CombinedOutput(); err != nil || len(out) != 0 {
+				t.Errorf("layers: %v %s", err, out)
+			}
+		})
+	}
+}
+
+func waitFor(t *testing.T, path string) {
+	t.Helper()
+	for range 500 {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s does not appear", path)
+}

@@ -1,0 +1,26 @@
+package cli
+
+import "github.com/stratastore/strata"
+
+// verbs is the table of everything that the command does, in the order of the help.
+// Each call makes new values, whose options are bound to variables of their own.
+func verbs() []*Verb {
+	return []*Verb{
+		loadVerb(), saveVerb(), importVerb(), imagesVerb(), imageVerb(), imagesByDigestVerb(), createImageVerb(), deleteImageVerb(),
+		createContainerVerb(), containersVerb(), containerVerb(), commitVerb(), deleteContainerVerb(),
+		createLayerVerb(), importLayerVerb(), layersVerb(), layerVerb(), deleteLayerVerb(), storageLayersVerb(), createStorageLayerVerb(),
+		layerOwnersVerb(), containerOwnersVerb(),
+		mountVerb(), unmountVerb(), mountedVerb(),
+		changesVerb(), diffVerb(), diffSizeVerb(), applyDiffVerb(),
+		inspectVerb(), existsVerb(), deleteVerb(),
+		getNamesVerb(), addNamesVerb(), setNamesVerb(), removeNamesVerb(), metadataVerb(), setMetadataVerb(),
+		listDataVerb(strata.KindLayer), getDataVerb(strata.KindLayer), setDataVerb(strata.KindLayer),
+		listDataVerb(strata.KindImage), getDataVerb(strata.KindImage), setDataVerb(strata.KindImage),
+		dataSizeVerb(strata.KindImage), dataDigestVerb(strata.KindImage),
+		listDataVerb(strata.KindContainer), getDataVerb(strata.KindContainer), setDataVerb(strata.KindContainer),
+		dataSizeVerb(strata.KindContainer), dataDigestVerb(strata.KindContainer),
+		imageDirVerb(), imageRunDirVerb(), containerDirVerb(), containerRunDirVerb(),
+		statusVerb(), configVerb(), shutdownVerb(), wipeVerb(),
+		versionVerb(), unshareVerb(), completionVerb(), manVerb(),
+	}
+}
