@@ -431,3 +431,33 @@ func TestImportAndCommit(t *testing.T) {
 		})
 	}
 }
+
+// TestDerivedIDs: an image that was built here and the same one loaded elsewhere have the same layers.
+func TestDerivedIDs(t *testing.T) {
+	base, _ := twoLayers(t)
+	s := storetest.New(t, "vfs")
+	in, err := oci.Import(t.Context(), s, bytes.NewReader(base), oci.ImportOptions{Names: []string{"localhost/base:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "saved")
+	if err := oci.SaveFile(t.Context(), s, path, []oci.Selected{{Image: string(in.ID)}}, oci.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	other := storetest.New(t, "vfs")
+	if _, err := load(t, other, path, oci.LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	a, err1 := s.Image(t.Context(), string(in.ID))
+	b, err2 := other.Image(t.Context(), string(in.ID))
+	if err1 != nil || err2 != nil || a.TopLayer != b.TopLayer {
+		t.Errorf("top layers %q and %q (%v, %v)", a.TopLayer, b.TopLayer, err1, err2)
+	}
+	again, err := oci.Import(t.Context(), s, bytes.NewReader(base), oci.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := s.Image(t.Context(), string(again.ID)); err != nil || c.TopLayer != a.TopLayer {
+		t.Errorf("imported again: top layer %q, %v; want %q", c.TopLayer, err, a.TopLayer)
+	}
+}
