@@ -76,19 +76,19 @@ func (tx *WriteTx) Delete(id ID) error {
 	return nil
 }
 
-// SetNames, AddNames (in front, in the order given) and RemoveNames change the
+// SetNames replaces all names. Like AddNames and RemoveNames it changes the
 // names and return the result; repeated names count once, and names of other
 // containers move here.
 func (tx *WriteTx) SetNames(id ID, names []string) ([]string, error) {
 	return tx.changeNames(id, names, func([]string) []string { return names })
 }
 
-// AddNames: see SetNames.
+// AddNames puts names in front of those that the container has; see SetNames.
 func (tx *WriteTx) AddNames(id ID, names []string) ([]string, error) {
 	return tx.changeNames(id, names, func(old []string) []string { return slices.Concat(names, old) })
 }
 
-// RemoveNames: see SetNames. A name that the container has not is no error.
+// RemoveNames takes names away; one that the container has not is no error. See SetNames.
 func (tx *WriteTx) RemoveNames(id ID, names []string) ([]string, error) {
 	return tx.changeNames(id, nil, func(old []string) []string {
 		return slices.DeleteFunc(slices.Clone(old), func(n string) bool { return slices.Contains(names, n) })

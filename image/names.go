@@ -11,7 +11,7 @@ import (
 	"github.com/stratastore/strata/internal/recordfile"
 )
 
-// SetNames, AddNames (in front, in the order given) and RemoveNames change the
+// SetNames replaces all names. Like AddNames and RemoveNames it changes the
 // names and return the result; repeated names count once, names of other images
 // move here, and each name of the result goes into the history. An image of an
 // additional store is copied to the writable store first, under the same ID.
@@ -19,12 +19,12 @@ func (tx *WriteTx) SetNames(ctx context.Context, id ID, names []string) ([]strin
 	return tx.changeNames(ctx, id, names, func([]string) []string { return names })
 }
 
-// AddNames: see SetNames.
+// AddNames puts names in front of those that the image has; see SetNames.
 func (tx *WriteTx) AddNames(ctx context.Context, id ID, names []string) ([]string, error) {
 	return tx.changeNames(ctx, id, names, func(old []string) []string { return slices.Concat(names, old) })
 }
 
-// RemoveNames: see SetNames. A name that the image has not is no error.
+// RemoveNames takes names away; one that the image has not is no error. See SetNames.
 func (tx *WriteTx) RemoveNames(ctx context.Context, id ID, names []string) ([]string, error) {
 	return tx.changeNames(ctx, id, nil, func(old []string) []string {
 		return slices.DeleteFunc(slices.Clone(old), func(n string) bool { return slices.Contains(names, n) })

@@ -54,17 +54,17 @@ func (s *saver) layout(ctx context.Context, plans []plan) error {
 }
 
 // oldIndex is the index of a layout that is added to, else an empty one.
-func (s *saver) oldIndex() (v1.Index, error) {
-	index := v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex, Manifests: []v1.Descriptor{}}
+func (s *saver) oldIndex() (index v1.Index, err error) {
+	index = v1.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex, Manifests: []v1.Descriptor{}}
 	d, ok := s.to.(*dirSink)
 	if !ok || d.fresh {
 		return index, nil
 	}
 	src, err := OpenLayout(d.root)
 	if err != nil {
-		return index, nil //nolint:nilerr // newDirSink has checked: the directory is empty
+		return index, nil // newDirSink has checked: the directory is empty
 	}
-	defer src.Close()
+	defer func() { err = errors.Join(err, src.Close()) }()
 	text, err := readFile(src.(*layout).files, v1.ImageIndexFile) //nolint:forcetypeassert // OpenLayout makes no other
 	if err != nil {
 		return index, err

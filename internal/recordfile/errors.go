@@ -6,7 +6,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 )
 
-// ErrTxClosed: the transaction was used after Close or Commit.
+// ErrTxClosed says that the transaction was used after Close or Commit.
 var ErrTxClosed = errdefs.New(errdefs.ErrInvalid, "transaction is closed")
 
 // CorruptError says where a record file is damaged. It unwraps to
