@@ -36,7 +36,8 @@ func (tx *WriteTx) Create(ctx context.Context, opts CreateOptions) (Layer, error
 //
 // ErrDuplicateID when somebody else was faster: nothing is changed, and the
 // caller discards the stage and uses the other's layer. ErrUnknown when the
-// parent has gone since. After any error the stage has to be discarded.
+// parent has gone since, ErrParentChanged when it was replaced: stage again. After
+// an error of the driver or the disk the stage can only be discarded.
 func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, opts CreateOptions) (Layer, error) {
 	if st.store != tx.store || st.adopted {
 		return Layer{}, fmt.Errorf("adopt layer: %w", errForeignStage)
@@ -54,17 +55,18 @@ func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, opts CreateOptions) (La
 	return tx.create(ctx, r, opts, func() error { return st.adopt(ctx, r.ID) })
 }
 
-// sameParent makes sure that what the stage was unpacked for is still so.
+// sameParent makes sure that the layer below is still the one that the stage was
+// unpacked for: not one that was made anew under the same ID, nor re-owned.
 func (tx *WriteTx) sameParent(st *Stage) error {
-	if st.opts.Parent == "" {
+	if st.parent == nil {
 		return nil
 	}
-	parent, err := tx.complete(st.opts.Parent)
+	parent, err := tx.complete(st.parent.ID)
 	if err != nil {
 		return err
 	}
-	if !parent.Mapping().Equal(st.parent) {
-		return fmt.Errorf("adopt layer on %s: the parent's ID maps changed meanwhile: %w", parent.ID, ErrVanished)
+	if !parent.identity().equal(st.parent.identity()) || !parent.Mapping().Equal(st.parent.Mapping()) {
+		return fmt.Errorf("adopt layer on %s: %w", parent.ID, ErrParentChanged)
 	}
 	return nil
 }
@@ -117,6 +119,9 @@ func (tx *WriteTx) create(ctx context.Context, r Record, opts CreateOptions, fil
 
 // free makes sure that the record can be added.
 func (tx *WriteTx) free(r *Record) error {
+	if tx.closed {
+		return ErrTxClosed // before anything is taken for a leftover
+	}
 	if err := r.ID.Validate(); err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // Delete removes layers; a parent and its children may be given together, in any
@@ -38,10 +40,32 @@ func (tx *WriteTx) DeleteUnchecked(ctx context.Context, ids ...ID) (cleanup func
 	if err := tx.deletable(ids); err != nil || len(ids) == 0 {
 		return cleanup, err
 	}
-	if err := tx.flag(ctx, ids); err != nil {
+	err = tx.flag(ctx, ids)
+	if isFull(err) {
+		return tx.makeRoom(ctx, ids)
+	}
+	if err != nil {
 		return cleanup, fmt.Errorf("flag layers for deletion: %w", err)
 	}
 	return tx.remove(ctx, ids)
+}
+
+// isFull reports whether an error says that the disk or a quota is full.
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// makeRoom deletes layers when there is no room to flag them: bytes first, under
+// the lock, then the records. A crash in between leaves records without content;
+// deleting those again works.
+func (tx *WriteTx) makeRoom(ctx context.Context, ids []ID) (cleanup func() error, err error) {
+	tx.store.opts.Logger.WarnContext(ctx, "no room to delete layers safely: deleting their files first", "layers", len(ids))
+	bin := &trash{store: tx.store}
+	err = errors.Join(
+		tx.trash(ctx, bin, ids),
+		bin.empty(),
+		tx.records.Save(context.WithoutCancel(ctx)),
+		tx.store.forgetMounts(ctx, ids),
+	)
+	return bin.empty, err
 }
 
 // flag marks layers as being deleted and saves. After an error none is marked, so
@@ -112,7 +136,17 @@ func (tx *WriteTx) childless(ids []ID) error {
 // before their parents.
 func (tx *WriteTx) remove(ctx context.Context, ids []ID) (cleanup func() error, err error) {
 	bin := &trash{store: tx.store}
-	errs := []error{tx.store.forgetMounts(ctx, ids)}
+	err = errors.Join(
+		tx.store.forgetMounts(ctx, ids),
+		tx.trash(ctx, bin, ids),
+		tx.records.Save(context.WithoutCancel(ctx)),
+	)
+	return bin.empty, err
+}
+
+// trash takes the layers' content away and drops the records of those that went.
+func (tx *WriteTx) trash(ctx context.Context, bin *trash, ids []ID) error {
+	var errs []error
 	for _, id := range tx.childrenFirst(ids) {
 		if err := bin.add(ctx, id); err != nil {
 			errs = append(errs, fmt.Errorf("delete layer %s: %w", id, err))
@@ -120,7 +154,7 @@ func (tx *WriteTx) remove(ctx context.Context, ids []ID) (cleanup func() error, 
 		}
 		errs = append(errs, tx.drop(id))
 	}
-	return bin.empty, errors.Join(append(errs, tx.records.Save(context.WithoutCancel(ctx)))...)
+	return errors.Join(errs...)
 }
 
 // drop deletes the record.

@@ -39,6 +39,8 @@ var (
 	// ErrVanished: the layer was deleted or replaced while its content was read.
 	// What was read before is right as far as it goes, and not the whole.
 	ErrVanished = errdefs.New(errdefs.ErrNotFound, "layer was deleted while it was read")
+	// ErrParentChanged: the layer below was replaced between staging and adoption.
+	ErrParentChanged = errdefs.New(errdefs.ErrNotFound, "parent of layer was replaced meanwhile")
 	// ErrSizeUnknown: the record has no size.
 	ErrSizeUnknown = errdefs.New(errdefs.ErrNotFound, "size is not known")
 	// ErrDataUnknown: the layer has no data item of that name.

@@ -36,7 +36,7 @@ func newHammer(t testing.TB, s *Store, seed uint64) *hammer {
 func (h *hammer) step(ctx context.Context) error {
 	steps := []func(context.Context) error{h.load, h.load, h.child, h.remove, h.mount, h.unmount, h.diff, h.rename}
 	err := steps[h.rand.IntN(len(steps))](ctx)
-	for _, fine := range []error{ErrUnknown, ErrDuplicateID, ErrHasChildren, ErrVanished} {
+	for _, fine := range []error{ErrUnknown, ErrDuplicateID, ErrHasChildren, ErrVanished, ErrParentChanged} {
 		if errors.Is(err, fine) {
 			return nil
 		}

@@ -1,7 +1,6 @@
 package layer
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -80,13 +79,7 @@ func (v *verified) writeTo(ctx context.Context, w io.Writer) error {
 func (v *verified) hashTo(ctx context.Context, w io.Writer) (DiffID, error) {
 	algorithm := digest.Digest(v.want).Algorithm()
 	hash := algorithm.Hash()
-	tee := newHashTee(w, hash)
-	defer tee.stop()
-	blocks := bufio.NewWriterSize(tee, streamBuffer)
-	if err := v.source.writeTo(ctx, blocks); err != nil {
-		return "", err
-	}
-	if err := blocks.Flush(); err != nil {
+	if err := v.source.writeTo(ctx, io.MultiWriter(hash, w)); err != nil {
 		return "", err
 	}
 	return DiffID(digest.NewDigest(algorithm, hash)), nil

@@ -39,7 +39,7 @@ type StageOptions struct {
 type Stage struct {
 	store   *Store
 	opts    StageOptions
-	parent  idmap.Mapping // of the parent when staging began
+	parent  *Layer // as it was when staging began; nil for a base layer
 	dir     *tempdir.Dir
 	split   *splitFile // nil: the driver reproduces exact diffs
 	content stagedContent
@@ -73,19 +73,19 @@ func (s *Store) Stage(ctx context.Context, opts StageOptions, blob io.Reader) (*
 	return st, nil
 }
 
-// stageParent returns the parent's ID maps, which must not change until adoption.
-func (s *Store) stageParent(ctx context.Context, id ID) (idmap.Mapping, error) {
+// stageParent looks the parent up; nil for none.
+func (s *Store) stageParent(ctx context.Context, id ID) (*Layer, error) {
 	if id == "" {
-		return idmap.Mapping{}, nil
+		return nil, nil
 	}
 	l, err := s.get(ctx, id)
 	if err != nil {
-		return idmap.Mapping{}, err
+		return nil, err
 	}
 	if l.Incomplete() {
-		return idmap.Mapping{}, about(id, ErrIncomplete)
+		return nil, about(id, ErrIncomplete)
 	}
-	return l.Mapping(), nil
+	return &l, nil
 }
 
 // get is a View for one layer.

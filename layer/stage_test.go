@@ -144,6 +144,25 @@ func TestParentGoneBeforeAdoption(t *testing.T) {
 	})
 }
 
+func TestParentReplacedBeforeAdoption(t *testing.T) {
+	eachDriver(t, func(t *testing.T, e *env) {
+		s := e.open(t)
+		parent := load(t, s, "", baseTar(t))
+		st, err := s.Stage(context.Background(), StageOptions{Parent: parent.ID}, bytes.NewReader(upperTar(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer discard(t, st)
+		remove(t, s, parent.ID)
+		load(t, s, "", baseTar(t)) // the same ID, in another place of the driver
+		write(t, s, func(tx *WriteTx) {
+			if _, err := tx.Adopt(context.Background(), st, CreateOptions{}); !errors.Is(err, ErrParentChanged) {
+				t.Errorf("adopted: %v", err)
+			}
+		})
+	})
+}
+
 func TestSameLayerStagedTwiceAtOnce(t *testing.T) {
 	eachDriver(t, func(t *testing.T, e *env) {
 		s := e.open(t)

@@ -257,7 +257,7 @@ func TestClosedTransaction(t *testing.T) {
 	if err := tx.Close(); err != nil {
 		t.Errorf("Close after Commit: %v", err)
 	}
-	_, createErr := tx.Create(ctx, CreateOptions{})
+	_, createErr := tx.Create(ctx, CreateOptions{ID: l.ID})
 	_, getErr := tx.Get(l.ID)
 	_, lookupErr := tx.Lookup(string(l.ID))
 	_, layersErr := tx.Layers()
