@@ -1,0 +1,74 @@
+package dockerroot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/oci"
+)
+
+// ImportOptions tune an import. The zero value is silent.
+type ImportOptions struct {
+	// Progress is told about each layer; nil is not.
+	Progress oci.Progress
+}
+
+// Result is what became of one image.
+type Result struct {
+	Image Image
+	// Loaded is set when Err is nil.
+	Loaded oci.Loaded
+	// Err is the reason why the image is not in the store.
+	Err error
+}
+
+// Import stores images one after the other, with IDs, names, configurations and
+// layers as Docker has them. An image that fails stops none of the others: its
+// Result has the reason. A name that another image of the store has moves.
+//
+// The error is for what makes going on of no use, such as a full disk, a
+// read-only store or a cancelled context; the results up to there are returned
+// with it. Complete layers of images that failed may be left in the store, for
+// the next import to reuse.
+func (r *Root) Import(ctx context.Context, store oci.Store, images []Image, opts ImportOptions) ([]Result, error) {
+	var results []Result
+	for _, img := range images {
+		loaded, err := r.importOne(ctx, store, img, opts)
+		if isFinal(ctx, err) {
+			return results, fmt.Errorf("image %s: %w", img.ID, err)
+		}
+		results = append(results, Result{Image: img, Loaded: loaded, Err: err})
+	}
+	return results, nil
+}
+
+func (r *Root) importOne(ctx context.Context, store oci.Store, img Image, opts ImportOptions) (oci.Loaded, error) {
+	src, err := r.Source(ctx, img.ID)
+	if err == nil {
+		var list []oci.Loaded
+		list, err = oci.Load(ctx, store, src, oci.LoadOptions{Progress: opts.Progress})
+		if err = errors.Join(err, src.Close()); err == nil {
+			return list[0], nil
+		}
+	}
+	if errors.Is(err, errdefs.ErrCorrupt) && errdefs.Hint(err) == "" {
+		err = errdefs.WithHint(err, "the data root was changed or damaged since Docker stored the image: pull or build it anew")
+	}
+	return oci.Loaded{}, err
+}
+
+// isFinal reports whether the next image would fail in the same way.
+func isFinal(ctx context.Context, err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, kind := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, errdefs.ErrReadOnly} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return ctx.Err() != nil
+}
