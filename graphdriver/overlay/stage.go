@@ -1,0 +1,158 @@
+package overlay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
+	"github.com/stratastore/strata/internal/tempdir"
+)
+
+// errOver reports the use of a stage that was adopted or discarded.
+var errOver = errdefs.New(errdefs.ErrInvalid, "staged layer is adopted or discarded already")
+
+// Stage makes a complete layer directory below tempdirs, which only lacks an ID: adopting it
+// is one symbolic link and one rename.
+func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdriver.CreateOptions) (graphdriver.Staged, error) {
+	p, err := d.plan(ctx, parent, opts)
+	if err != nil {
+		return nil, fmt.Errorf("stage layer: %w", err)
+	}
+	temp, err := tempdir.New(p.home.temp())
+	if err != nil {
+		return nil, fmt.Errorf("stage layer: %w", err)
+	}
+	s := &staged{driver: d, plan: p, temp: temp, tree: temp.Addition(), dirty: true}
+	if err := d.build(p, s.tree, func() error { return nil }); err != nil {
+		return nil, errors.Join(fmt.Errorf("stage layer: %w", err), s.Discard())
+	}
+	return s, nil
+}
+
+// staged is a layer in tempdirs.
+type staged struct {
+	driver *driver
+	plan   *plan
+	temp   *tempdir.Dir
+	tree   string
+	dirty  bool // something was written since the last Sync
+	over   bool // adopted or discarded
+}
+
+// ApplyDiff unpacks into the staged layer.
+func (s *staged) ApplyDiff(ctx context.Context, diff io.Reader, opts graphdriver.ApplyOptions) (int64, error) {
+	if s.over {
+		return 0, errOver
+	}
+	s.dirty = true
+	size, err := s.driver.extract(ctx, filepath.Join(s.tree, "diff"), diff, opts)
+	if err != nil {
+		return 0, fmt.Errorf("apply diff to staged layer: %w", err)
+	}
+	return size, nil
+}
+
+// Sync flushes the file system of the home, once for all that was written.
+func (s *staged) Sync(context.Context) error {
+	if s.over {
+		return errOver
+	}
+	if !s.dirty {
+		return nil
+	}
+	if err := s.driver.syncFilesystem(s.plan.home); err != nil {
+		return err
+	}
+	s.dirty = false
+	return nil
+}
+
+// Adopt puts the directory in its place. A stage that was not synced yet is synced first.
+func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
+	if err := id.Validate(); err != nil {
+		return err
+	}
+	if err := s.Sync(ctx); err != nil {
+		return err
+	}
+	unlock, err := s.driver.locks.Lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := s.driver.free(id); err != nil {
+		return err
+	}
+	if err := s.adopt(id); err != nil {
+		return fmt.Errorf("adopt layer %s: %w", id, err)
+	}
+	s.over = true
+	return nil
+}
+
+func (s *staged) adopt(id graphdriver.ID) error {
+	h, l := s.plan.home, s.plan.home.layer(id)
+	if err := mkdir(h.linkDir(), 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink(target(id), h.symlink(s.plan.link)); err != nil {
+		return err
+	}
+	err := renameNew(s.tree, l.dir())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("the staged tree was removed by another program: %w", err)
+	}
+	if err != nil {
+		return errors.Join(err, remove(h.symlink(s.plan.link)))
+	}
+	if err := s.driver.syncDirs(h.linkDir(), h.path, s.temp.Path()); err != nil {
+		return errors.Join(err, os.Rename(l.dir(), s.tree), remove(h.symlink(s.plan.link)))
+	}
+	return nil
+}
+
+// Discard removes what is still there.
+func (s *staged) Discard() error {
+	s.over = true
+	return s.temp.Close()
+}
+
+// renameNew renames a directory to a path that must not exist.
+func renameNew(from, to string) error {
+	if err := faults.Hit("overlay.rename", to); err != nil {
+		return err
+	}
+	err := steadily(func() error {
+		return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	})
+	switch {
+	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS):
+		// The file system lacks the flag; the caller's lock and check have to do.
+		return os.Rename(from, to)
+	case errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("%s: %w", to, errdefs.ErrExists)
+	case err != nil:
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
+
+// steadily repeats a rename that met the private mount of the home being made or taken away
+// by another process: then the two paths seem to be on different file systems for a moment.
+func steadily(rename func() error) (err error) {
+	for range 3 {
+		if err = rename(); !errors.Is(err, unix.EXDEV) {
+			break
+		}
+	}
+	return err
+}
