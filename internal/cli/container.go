@@ -47,7 +47,11 @@ func showContainers(ctx context.Context, store *strata.Store, list []container.C
 		JSON: never(records(list, containerRecord)),
 		Rich: func() (any, error) {
 			return richList(all, func(c sized[container.Container]) (json.RawMessage, error) {
-				return object(c.object.Record, append([]member{{"read-only", false}}, c.derived()...)...)
+				derived := append([]member{{"read-only", false}}, c.derived()...)
+				if l, err := store.Layer(ctx, string(c.object.Layer)); err == nil {
+					derived = append(derived, mounts(l)...)
+				}
+				return object(c.object.Record, derived...)
 			})
 		},
 	}, ctx.Err()

@@ -35,7 +35,11 @@ func showImages(ctx context.Context, store *strata.Store, list []image.Image) (R
 		JSON: never(records(list, imageRecord)),
 		Rich: func() (any, error) {
 			return richList(all, func(i sized[image.Image]) (json.RawMessage, error) {
-				return object(i.object.Record, append([]member{{"read-only", i.object.ReadOnly}}, i.derived()...)...)
+				derived := append([]member{{"read-only", i.object.ReadOnly}}, i.derived()...)
+				if l, err := store.Layer(ctx, string(i.object.TopLayer)); err == nil && l.Chain != "" {
+					derived = append(derived, member{"chain-id", l.Chain})
+				}
+				return object(i.object.Record, derived...)
 			})
 		},
 	}, ctx.Err()

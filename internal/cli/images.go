@@ -43,7 +43,7 @@ func imagesByDigestVerb() *Verb {
 		Name: "images-by-digest", Group: groupImages, Summary: "List the images that a digest finds",
 		Args: "DIGEST", Min: 1, Max: 1, JSON: true,
 		Detail:   "The digest is that of any manifest of the image. None found is success without output.",
-		Examples: []Example{{"Find the image of a manifest", "strata images-by-digest sha256:0123…"}},
+		Examples: []Example{{"Find the image of a manifest", "strata images-by-digest sha256:DIGEST"}},
 		Options:  []option.Option{option.Bool(&quiet, "quiet,q", "Print only the IDs")},
 		Run: func(ctx context.Context, c *Call) error {
 			d := digest.Digest(c.Args[0])

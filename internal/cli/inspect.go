@@ -79,7 +79,7 @@ func (in *inspector) container(ctx context.Context, id string) (json.RawMessage,
 	}
 	derived := []member{{"kind", "container"}, {"image-names", never(in.idx.byID[c.Image].Names)}, {"layers", in.chain(c.Layer)}}
 	if l, ok := in.idx.layers[c.Layer]; ok {
-		derived = append(derived, member{"mount-count", l.MountCount}, member{"mount-path", l.MountPath})
+		derived = append(derived, mounts(l)...)
 	}
 	if size, err := in.store.ContainerSize(ctx, id); err == nil {
 		derived = append(derived, member{"size", size})

@@ -91,6 +91,11 @@ func (p *page) term(tag, text string) {
 	fmt.Fprintf(&p.b, ".TP\n\\fB%s\\fR\n%s\n", roff(tag), roff(text))
 }
 
+// item writes a bullet.
+func (p *page) item(text string) {
+	fmt.Fprintf(&p.b, ".IP \\(bu 2\n%s\n", roff(text))
+}
+
 // code writes lines as they stand.
 func (p *page) code(lines ...string) {
 	p.b.WriteString(".PP\n.nf\n.RS\n")
@@ -150,28 +155,19 @@ func generalPage(c *command) []byte {
 	}
 	p.section("FILES")
 	p.term("/etc/containers/storage.conf", "Configuration; strata config explain lists the files that count and what each sets.")
+	p.section("CALLED AS CONTAINERS-STORAGE")
+	p.text("Grammar, texts, labels and exit codes are those of that command, apart from these hazards of it:")
+	for _, d := range classicDifferences() {
+		p.item(d)
+	}
+	p.section("CALLED AS STRATA")
+	p.text("The results are the same. What scripts for that command have to know:")
+	for _, d := range modernDifferences() {
+		p.item(d)
+	}
 	p.section("SEE ALSO")
 	p.text("containers-storage.conf(5), podman(1), skopeo(1), buildah(1)")
 	return p.b.Bytes()
-}
-
-// manualText is the description of the whole command.
-const manualText = `strata keeps images as stacks of layers, gives each container a writable layer on top, and turns any layer back into the exact tar that it came from. It opens the store of Podman, Buildah, Skopeo and CRI-O in place, beside them and under the same locks.
-
-Options may stand anywhere. Results go to standard output, everything else to standard error: tables when standard output is a terminal, plain lines otherwise, JSON with --json. Objects are named by ID, by name, or by the beginning of an ID that no other has.
-
-Called through a link named containers-storage the program answers as that command does, for scripts.`
-
-// environment lists the variables that have an effect.
-func environment() [][2]string {
-	return [][2]string{
-		{"CONTAINERS_STORAGE_CONF", "The only configuration file to read."},
-		{"CONTAINERS_STORAGE_CONF_OVERRIDE", "A configuration file to read last."},
-		{"STORAGE_DRIVER", "Storage driver, over the configured one."},
-		{"STORAGE_OPTS", "Driver options separated by commas, instead of the configured ones."},
-		{"TMPDIR", "Directory for large temporary files; otherwise /var/tmp."},
-		{"XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_RUNTIME_DIR, HOME", "Where an ordinary user's configuration and store are."},
-	}
 }
 
 func verbPage(c *command, v *Verb) []byte {

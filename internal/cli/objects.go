@@ -39,10 +39,7 @@ func object(record any, derived ...member) (json.RawMessage, error) {
 
 // richLayer is a layer's record with what else is known of it.
 func richLayer(l layer.Layer) (json.RawMessage, error) {
-	derived := []member{{"read-only", l.ReadOnly}, {"mount-count", l.MountCount}}
-	if l.MountPath != "" {
-		derived = append(derived, member{"mount-path", l.MountPath})
-	}
+	derived := append([]member{{"read-only", l.ReadOnly}}, mounts(l)...)
 	if l.Chain != "" {
 		derived = append(derived, member{"chain-id", l.Chain})
 	}
@@ -71,12 +68,18 @@ func richImage(i image.Image, idx *index) (json.RawMessage, error) {
 func richContainer(c container.Container, idx *index) (json.RawMessage, error) {
 	derived := []member{{"read-only", false}}
 	if l, ok := idx.layers[c.Layer]; ok {
-		derived = append(derived, member{"mount-count", l.MountCount})
-		if l.MountPath != "" {
-			derived = append(derived, member{"mount-path", l.MountPath})
-		}
+		derived = append(derived, mounts(l)...)
 	}
 	return object(c.Record, derived...)
+}
+
+// mounts tells how often and where a layer is mounted.
+func mounts(l layer.Layer) []member {
+	list := []member{{"mount-count", l.MountCount}}
+	if l.MountPath != "" {
+		list = append(list, member{"mount-path", l.MountPath})
+	}
+	return list
 }
 
 // index finds the objects of a snapshot by what refers to them.

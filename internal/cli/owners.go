@@ -98,6 +98,13 @@ func (c *Call) showOwners(found []owners, empty bool) error {
 			}
 		},
 		JSON: never(found),
+		Rich: func() (any, error) {
+			list := never(found)
+			for i := range list {
+				list[i].UIDs, list[i].GIDs = never(list[i].UIDs), never(list[i].GIDs)
+			}
+			return list, nil
+		},
 	})
 }
 

@@ -6,7 +6,7 @@ import "github.com/stratastore/strata"
 // Each call makes new values, whose options are bound to variables of their own.
 func verbs() []*Verb {
 	return []*Verb{
-		loadVerb(), saveVerb(), importVerb(), imagesVerb(), imageVerb(), imagesByDigestVerb(), createImageVerb(), deleteImageVerb(),
+		loadVerb(), saveVerb(), importVerb(), dockerImportVerb(), imagesVerb(), imageVerb(), imagesByDigestVerb(), createImageVerb(), deleteImageVerb(),
 		createContainerVerb(), containersVerb(), containerVerb(), commitVerb(), deleteContainerVerb(),
 		createLayerVerb(), importLayerVerb(), layersVerb(), layerVerb(), deleteLayerVerb(), storageLayersVerb(), createStorageLayerVerb(),
 		layerOwnersVerb(), containerOwnersVerb(),
