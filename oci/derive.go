@@ -2,7 +2,6 @@ package oci
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/stratastore/strata"
@@ -13,11 +12,7 @@ import (
 // on top of parent. The tar may be compressed.
 func storeDiff(ctx context.Context, store Store, parent layer.ID, diff io.Reader, task Task) (layer.Layer, error) {
 	opts := strata.LayerOptions{Parent: string(parent), Image: true, DeriveID: true}
-	l, err := store.ImportLayer(ctx, opts, counted{diff, task})
-	if err != nil {
-		return l, fmt.Errorf("store layer: %w", err)
-	}
-	return l, nil
+	return store.ImportLayer(ctx, opts, counted{diff, task})
 }
 
 // build records a new image: its configuration, and a manifest of its
