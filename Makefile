@@ -29,14 +29,14 @@ install: build ## install below PREFIX (/usr/local), with manual pages and compl
 demo: build ## the main job on a real image, in a minute (IMAGE=path for your own)
 	@STRATA=$(abspath $(BIN))/strata ./scripts/demo $(IMAGE)
 
-test: ## unit tests; what needs root or other programs says so when it is skipped
-	$(GO) test ./...
+test: ## the tests; what can't run here (no root, a missing program) says so
+	$(GO) test -short ./...
 
-test-root: ## all tests, as root, with podman, buildah, skopeo and containers-storage: nothing may be skipped
+test-root: ## all tests at full length, as root, with the other engines: nothing may be skipped
 	STRATA_TEST_REQUIRE_ROOT=1 STRATA_TEST_REQUIRE_PROGRAMS=1 $(GO) test -count=1 ./...
 
-race: ## all tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race ./...
+race: ## the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -short ./...
 
 lint: $(LINT) ## gofmt, go vet, golangci-lint, shellcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'run gofmt -w on these'; exit 1; }

@@ -116,8 +116,8 @@ func must(t *testing.T, err error) {
 // TestDebianImage takes a real distribution through the main job: three layers,
 // exact diffs, the same image ID in other stores, the same tree on both drivers.
 func TestDebianImage(t *testing.T) {
-	base := requireDebian(t)
 	a := newRoots(t, "overlay")
+	base := requireDebian(t)
 	a.strata("import", "--name", "deb:1", base)
 	a.change("deb:1", "deb:2", func(dir string) { installPackage(t, dir) })
 	a.change("deb:2", "deb:3", func(dir string) { alterTree(t, dir) })

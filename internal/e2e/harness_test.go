@@ -50,6 +50,9 @@ type roots struct {
 func newRoots(t *testing.T, driver string) *roots {
 	t.Helper()
 	testutil.RequireRoot(t)
+	if testing.Short() {
+		t.Skip("the end-to-end tests take minutes: make test-root")
+	}
 	// podman refuses run roots of more than 50 characters, so t.TempDir is too long.
 	dir, err := os.MkdirTemp("", "s")
 	if err != nil {
