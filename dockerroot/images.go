@@ -150,7 +150,7 @@ func (r *Root) Find(wanted string) (Image, error) {
 		return byID[0].describe(), nil
 	case 0:
 		return Image{}, errdefs.WithHint(fmt.Errorf("no image %q in the docker data root: %w", wanted, errdefs.ErrNotFound),
-			"list what is there with `strata docker-import --list --all`")
+			"list what is there with `strata docker-import --list --all --root "+r.path+"`")
 	}
 	return Image{}, errdefs.WithHint(fmt.Errorf("%d images have IDs that begin with %q: %w", len(byID), wanted, errdefs.ErrInvalid), "type more digits")
 }
