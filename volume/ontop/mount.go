@@ -1,0 +1,375 @@
+package ontop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
+	"github.com/stratastore/strata/internal/mountapi"
+	"github.com/stratastore/strata/volume"
+)
+
+// ErrNotMounted: the volume has users on record, but nothing is mounted.
+var ErrNotMounted = errdefs.New(errdefs.ErrCorrupt, "volume has users but is not mounted")
+
+// Mount makes the volume available to the user id and returns where. The first user mounts
+// the overlay, clearing a volatile volume before; everybody else joins. One ID may mount
+// several times, as engines do for a copy out of a running container.
+func (d *Driver) Mount(ctx context.Context, name, id string) (string, error) {
+	if err := errors.Join(ctx.Err(), checkName(name), checkID(id)); err != nil {
+		return "", err
+	}
+	p := d.place(name)
+	unlock, m, err := p.lock(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if err := d.isBroken(name); err != nil {
+		return "", d.internal("volume could not be recovered", err)
+	}
+	if err := d.join(ctx, p, m); err != nil {
+		return "", err
+	}
+	r, _, err := p.record(id)
+	if err != nil {
+		return "", d.internal("read the active mount", err)
+	}
+	r = record{Count: r.Count + 1, Boot: d.opts.Boot, Time: time.Now().UTC()}
+	if err := errors.Join(faults.Hit("ontop.record", p.dir), p.writeRecord(id, r)); err != nil {
+		return "", d.internal("record the mount", err)
+	}
+	return p.path(mountDir), nil
+}
+
+// join makes sure that the overlay is mounted: anew if nobody uses the volume, else it
+// must be there.
+func (d *Driver) join(ctx context.Context, p place, m metadata) error {
+	users, err := p.records()
+	if err != nil {
+		return d.internal("read records", err)
+	}
+	if len(users) == 0 {
+		return d.activate(ctx, p, m)
+	}
+	if isOverlay(p.path(mountDir)) {
+		return nil
+	}
+	for _, id := range users {
+		if r, _, err := p.record(id); err != nil || r.Boot == d.opts.Boot || r.Boot == "" {
+			return errdefs.WithHint(fmt.Errorf("%w: it was unmounted by somebody else (%d users on record)", ErrNotMounted, len(users)),
+				"if nobody uses the volume, reset it: its content stays")
+		}
+	}
+	d.log.Warn("records of an earlier boot are dropped", "volume", p.name, "users", len(users))
+	if err := p.eraseRecords(); err != nil {
+		return d.internal("drop stale records", err)
+	}
+	return d.activate(ctx, p, m)
+}
+
+// activate goes from unused to mounted. What it made is gone again when it fails.
+func (d *Driver) activate(ctx context.Context, p place, m metadata) error {
+	reused, err := d.clearLeftover(p, m)
+	if err != nil || reused {
+		return err
+	}
+	base, err := d.base(ctx, p, m)
+	if err != nil {
+		return err
+	}
+	err = d.prepare(p, m, base)
+	if err == nil {
+		err = errors.Join(faults.Hit("ontop.mount", p.dir), d.overlay(p, m, base))
+	}
+	if err == nil {
+		return faults.Hit("ontop.mounted", p.dir)
+	}
+	return errors.Join(err, d.releaseBase(ctx, p, m), d.cleanFolders(p))
+}
+
+// clearLeftover deals with an overlay that a crash or a busy unmount left, so that there are
+// never two with the same upper directory. One that is still busy can only be used again,
+// for it may be written to; a volatile volume gets new directories instead.
+func (d *Driver) clearLeftover(p place, m metadata) (reused bool, err error) {
+	point := p.path(mountDir)
+	mounted, err := mountapi.IsMountPoint(point)
+	if err != nil || !mounted {
+		return false, d.internal("look for a leftover mount", err)
+	}
+	d.log.Warn("overlay without users is unmounted", "volume", p.name)
+	err = mountapi.Unmount(point)
+	if errors.Is(err, unix.EBUSY) {
+		if !m.Volatile && isOverlay(point) {
+			d.log.Warn("leftover overlay is busy and used again", "volume", p.name)
+			return true, nil
+		}
+		err = mountapi.Detach(point)
+	}
+	if err != nil {
+		return false, d.internal("unmount a leftover", err)
+	}
+	// Several may be stacked there, by a program that did not look.
+	for range 64 {
+		if mounted, err = mountapi.IsMountPoint(point); err != nil || !mounted {
+			return false, d.internal("look for a leftover mount", err)
+		}
+		if err := mountapi.Detach(point); err != nil {
+			return false, d.internal("unmount a leftover", err)
+		}
+	}
+	return false, d.internal("unmount a leftover", unix.EBUSY)
+}
+
+// prepare makes the folders for a mount. A volatile volume starts from its base here, and
+// nowhere else: until now its changes could still be saved.
+func (d *Driver) prepare(p place, m metadata, base string) error {
+	if _, err := os.Stat(base); errors.Is(err, fs.ErrNotExist) {
+		return missingBase(err)
+	}
+	if err := d.trash(p.path(workDir)); err != nil {
+		return err
+	}
+	if m.Volatile {
+		if err := d.freshUpper(p, base); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{mountDir, workDir} {
+		if err := os.Mkdir(p.path(dir), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return d.internal("make folders", err)
+		}
+	}
+	return faults.Hit("ontop.folders", p.dir)
+}
+
+// freshUpper replaces the upper directory by an empty one with the base's owner and mode. The rename is quick; what is deleted is deleted in the background.
+func (d *Driver) freshUpper(p place, base string) error {
+	upper := p.path(upperDir)
+	fresh := p.path(".upper")
+	if err := os.Mkdir(fresh, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return d.internal("make an empty upper directory", err)
+	}
+	if err := carry(base, fresh); err != nil {
+		return d.internal("carry owner and mode", err)
+	}
+	if err := d.trash(upper); err != nil {
+		return err
+	}
+	if err := faults.Hit("ontop.cleared", p.dir); err != nil {
+		return err
+	}
+	return d.internal("put the empty upper directory in place", os.Rename(fresh, upper))
+}
+
+// base is the directory below the volume.
+func (d *Driver) base(ctx context.Context, p place, m metadata) (string, error) {
+	if m.Image == "" {
+		return m.Base, nil
+	}
+	if d.opts.Images == nil {
+		return "", fmt.Errorf("volume on top of image %s: no image store: %w", m.Image, errdefs.ErrUnsupported)
+	}
+	dir, err := d.opts.Images.Mount(ctx, m.Image, imageUser(p.name))
+	if err != nil {
+		return "", fmt.Errorf("mount image %s: %w", m.Image, err)
+	}
+	return dir, nil
+}
+
+func (d *Driver) releaseBase(ctx context.Context, p place, m metadata) error {
+	if m.Image == "" || d.opts.Images == nil {
+		return nil
+	}
+	if err := d.opts.Images.Unmount(context.WithoutCancel(ctx), m.Image, imageUser(p.name)); err != nil {
+		return fmt.Errorf("unmount image %s: %w", m.Image, err)
+	}
+	return nil
+}
+
+// stack describes the mount. Features that tie an upper directory to this very mount are
+// off, so that it can be compared, copied and mounted again.
+func stack(p place, m metadata, base string) *mountapi.Overlay {
+	o := &mountapi.Overlay{Lowers: []string{base}, Upper: p.path(upperDir), Work: p.path(workDir)}
+	o.Options.Data = []string{"index=off", "redirect_dir=off", "metacopy=off"}
+	if m.Snapshot != "" {
+		o = &mountapi.Overlay{Lowers: []string{p.path(upperDir), base}}
+	}
+	return o
+}
+
+func (d *Driver) overlay(p place, m metadata, base string) error {
+	err := d.mounter.Overlay(stack(p, m, base), p.path(mountDir))
+	_, missing := os.Stat(base)
+	switch {
+	case errors.Is(err, unix.ENOENT) || err != nil && errors.Is(missing, fs.ErrNotExist):
+		return missingBase(err)
+	case err != nil:
+		return d.internal("mount the overlay", err)
+	case !isOverlay(p.path(mountDir)):
+		return d.internal("mount the overlay", ErrNotMounted)
+	}
+	return nil
+}
+
+func missingBase(err error) error {
+	return fmt.Errorf("failed to mount volume: something is missing (does the base directory exist?): %w", err)
+}
+
+// cleanFolders removes the folders of a mount that is gone.
+func (d *Driver) cleanFolders(p place) error {
+	err := os.Remove(p.path(mountDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return d.internal("remove the mount point", err)
+	}
+	return d.trash(p.path(workDir))
+}
+
+// Unmount takes back one Mount of the user id. The last one unmounts the overlay. An ID
+// without a record touches nobody else's, and a volume that is not mounted is success.
+func (d *Driver) Unmount(ctx context.Context, name, id string) error {
+	if err := errors.Join(ctx.Err(), checkName(name), checkID(id)); err != nil {
+		return err
+	}
+	p := d.place(name)
+	unlock, m, err := p.lock(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, known, err := p.record(id)
+	if err != nil {
+		return d.internal("read the active mount", err)
+	}
+	if !known {
+		d.log.Warn("unmount without a mount", "volume", name, "id", id)
+	}
+	if r.Count > 1 {
+		r.Count--
+		return d.internal("record the unmount", p.writeRecord(id, r))
+	}
+	if err := errors.Join(faults.Hit("ontop.erase", p.dir), p.eraseRecord(id)); err != nil {
+		return d.internal("volume is stuck in the active state", err)
+	}
+	users, err := p.records()
+	if err != nil {
+		return d.internal("read records", err)
+	}
+	if len(users) > 0 {
+		return nil
+	}
+	return d.deactivate(ctx, p, m)
+}
+
+func (d *Driver) deactivate(ctx context.Context, p place, m metadata) error {
+	if err := faults.Hit("ontop.unmount", p.dir); err != nil {
+		return d.internal("unmount the overlay", err)
+	}
+	if err := mountapi.Unmount(p.path(mountDir)); err != nil {
+		return d.internal("unmount the overlay", err)
+	}
+	if err := faults.Hit("ontop.unmounted", p.dir); err != nil {
+		return d.internal("clean up after the unmount", err)
+	}
+	return errors.Join(d.releaseBase(ctx, p, m), d.cleanFolders(p))
+}
+
+// Remove deletes a volume with its changes. While it has users it is a volume.ErrInUse,
+// unless they are of an earlier boot. A folder that never became a volume goes too.
+func (d *Driver) Remove(ctx context.Context, name string) error {
+	if err := errors.Join(ctx.Err(), checkName(name)); err != nil {
+		return err
+	}
+	p := d.place(name)
+	unlock, m, err := p.lock(ctx, true)
+	switch {
+	case errors.Is(err, volume.ErrNoSuchVolume):
+		return d.removeIncomplete(p)
+	case errors.Is(err, errdefs.ErrCorrupt):
+		m, unlock = metadata{}, func() {} // its metadata is damaged: nobody can have mounted it since
+	case err != nil:
+		return err
+	}
+	defer unlock()
+	if err := d.inUse(p); err != nil {
+		return err
+	}
+	if err := d.free(ctx, p, m); err != nil {
+		return err
+	}
+	d.setBroken(name, nil)
+	return d.trash(p.dir)
+}
+
+func (d *Driver) removeIncomplete(p place) error {
+	if info, err := os.Lstat(p.dir); err != nil || !info.IsDir() {
+		return volume.ErrNoSuchVolume
+	}
+	if _, err := os.Lstat(p.path(metadataFile)); err == nil {
+		return volume.ErrNoSuchVolume // a new one, made a moment ago
+	}
+	return d.takeIncomplete(p.name)
+}
+
+// inUse reports live users as an ErrInUse. Records without a mount prove nothing: they are
+// stale when they are of an earlier boot or nothing is mounted.
+func (d *Driver) inUse(p place) error {
+	users, err := p.records()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(users) == 0 {
+		return nil
+	}
+	if err != nil {
+		return d.internal("read records", err)
+	}
+	if !isOverlay(p.path(mountDir)) {
+		return nil
+	}
+	return fmt.Errorf("%w: %d users", volume.ErrInUse, len(users))
+}
+
+// free unmounts whatever is left at the mount point, lazily if it is busy, and proves
+// that nothing is mounted below the volume.
+func (d *Driver) free(ctx context.Context, p place, m metadata) error {
+	point := p.path(mountDir)
+	if err := mountapi.Unmount(point); errors.Is(err, unix.EBUSY) {
+		d.log.Warn("busy overlay is detached", "volume", p.name)
+		if err := mountapi.Detach(point); err != nil {
+			return d.internal("unmount the overlay", err)
+		}
+	} else if err != nil {
+		return d.internal("unmount the overlay", err)
+	}
+	if below, err := mountapi.AnyBelow(p.dir); err != nil || below {
+		return d.internal("unmount the overlay", errors.Join(err, fmt.Errorf("%s: %w", filepath.Base(p.dir), unix.EBUSY)))
+	}
+	return d.releaseBase(ctx, p, m)
+}
+
+// Reset unmounts a volume and drops its records, whoever they are of. Its content stays.
+func (d *Driver) Reset(ctx context.Context, name string) error {
+	if err := errors.Join(ctx.Err(), checkName(name)); err != nil {
+		return err
+	}
+	p := d.place(name)
+	unlock, m, err := p.lock(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := p.eraseRecords(); err != nil {
+		return d.internal("drop records", err)
+	}
+	if err := d.free(ctx, p, m); err != nil {
+		return err
+	}
+	d.setBroken(name, nil)
+	return d.cleanFolders(p)
+}

@@ -1,0 +1,100 @@
+package ontop
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/mountapi"
+	"github.com/stratastore/strata/volume"
+)
+
+// newAge is how long a volume that is being made is left alone by another process's start,
+// even without its lock: it is locked a moment after it is made.
+const newAge = time.Minute
+
+// recover cleans up after earlier processes. Only a folder that can not be read, or a dead
+// context, is an error.
+func (d *Driver) recover(ctx context.Context) error {
+	entries, err := os.ReadDir(d.opts.Root)
+	if err != nil {
+		return d.internal("list the state folder", err)
+	}
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		switch name := e.Name(); {
+		case strings.HasPrefix(name, trashPrefix):
+			d.deleteLater(filepath.Join(d.opts.Root, name))
+		case strings.HasPrefix(name, newPrefix):
+			d.sweepNew(filepath.Join(d.opts.Root, name))
+		case e.IsDir() && !hidden(name) && checkName(name) == nil:
+			d.recoverOne(ctx, name)
+		}
+	}
+	return nil
+}
+
+// sweepNew deletes a volume that was never completed, unless somebody is making it.
+func (d *Driver) sweepNew(path string) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	info, err := dir.Stat()
+	if err != nil || time.Since(info.ModTime()) < newAge || unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return
+	}
+	d.deleteLater(path)
+}
+
+// recoverOne looks at one volume. Mounted and recorded: users are alive, all stays. Not
+// mounted: records and folders are left over. Mounted without records: left to the next
+// Mount, which can cope.
+func (d *Driver) recoverOne(ctx context.Context, name string) {
+	p := d.place(name)
+	unlock, m, err := p.lock(ctx, true)
+	if errors.Is(err, volume.ErrNoSuchVolume) {
+		return
+	}
+	if err == nil {
+		defer unlock()
+		err = d.settle(ctx, p, m)
+	}
+	if err != nil {
+		d.log.Warn("volume can not be recovered", "volume", name, "error", err)
+		d.setBroken(name, err)
+	}
+}
+
+func (d *Driver) settle(ctx context.Context, p place, m metadata) error {
+	mounted, err := mountapi.IsMountPoint(p.path(mountDir))
+	if err != nil {
+		return err
+	}
+	if mounted {
+		d.log.Warn("volume is still mounted", "volume", p.name)
+		return nil
+	}
+	users, err := p.records()
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		d.log.Warn("records without a mount are dropped", "volume", p.name, "users", len(users))
+		if err := p.eraseRecords(); err != nil {
+			return err
+		}
+		if err := d.releaseBase(ctx, p, m); err != nil {
+			return err
+		}
+	}
+	return d.cleanFolders(p)
+}
