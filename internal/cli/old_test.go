@@ -191,7 +191,11 @@ func TestAgainstOldGrammar(t *testing.T) {
 	}
 	before := []string{"--debug=false", "--", "-D=0", "--help=false", "-s", "vfs", "--foo", "-z", "-Dz", "-", ""}
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 120 {
+	lines := 150
+	if testing.Short() {
+		lines = 30
+	}
+	for range lines {
 		var args []string
 		for range max(rng.IntN(10)-7, 0) {
 			args = append(args, before[rng.IntN(len(before))])
