@@ -226,6 +226,10 @@ func TestDamageIsSeen(t *testing.T) {
 		}, []graphdriver.ID{"top"}, true},
 		{"empty name", func(t *testing.T, of func(id, name string) string) { write(t, of("b", "link"), "") }, nil, false},
 		{"missing link", func(t *testing.T, of func(id, name string) string) { remove(t, of("l", read(t, of("b", "link")))) }, nil, false},
+		{"missing link beside another name", func(t *testing.T, of func(id, name string) string) {
+			remove(t, of("l", read(t, of("b", "link"))))
+			must(t, os.Symlink("../b/diff", of("l", string(linkA))))
+		}, nil, false},
 		{"link of another form", func(t *testing.T, of func(id, name string) string) {
 			link := of("l", read(t, of("b", "link")))
 			remove(t, link)

@@ -132,24 +132,32 @@ func (h *healer) makeBase(ctx context.Context, l layerDir) error {
 	return h.markBase(l, nil)
 }
 
-// name returns the layer's link. If it is lost altogether, the layer above may still know it:
-// as the first name of its list, when that leads nowhere.
+// name returns the layer's link. If it is lost altogether, the layer above may still know it.
 func (h *healer) name(ctx context.Context, l, child layerDir) (linkID, error) {
 	if link, err := l.link(); err == nil {
 		return link, nil
 	}
-	if child.id != "" && !l.home.readOnly() {
-		list, err := child.lower()
-		if err == nil && len(list) > 0 {
-			if a, err := h.follow(list[0]); err == nil && a.id == "" {
-				if err := errors.Join(symlink(l, list[0]), h.writeNote(l.path("link"), string(list[0]))); err != nil {
-					return "", err
-				}
-				h.changed = true
-				return list[0], nil
-			}
-		}
-	}
 	h.changed = true
-	return h.linkOf(ctx, l)
+	link, known := h.nameAbove(child)
+	if !known || l.home.readOnly() {
+		return h.linkOf(ctx, l)
+	}
+	h.log.WarnContext(ctx, "gave a layer the lost name that the one above it knows", "layer", l.id, "link", link)
+	if err := symlink(l, link); err != nil {
+		return "", err
+	}
+	return link, h.writeNote(l.path("link"), string(link))
+}
+
+// nameAbove is the first name of the child's list, if it leads nowhere.
+func (h *healer) nameAbove(child layerDir) (link linkID, known bool) {
+	if child.id == "" {
+		return "", false
+	}
+	list, err := child.lower()
+	if err != nil || len(list) == 0 {
+		return "", false
+	}
+	a, err := h.follow(list[0])
+	return list[0], err == nil && a.id == ""
 }

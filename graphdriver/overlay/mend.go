@@ -56,7 +56,8 @@ func (d *driver) mendLinksOf(ctx context.Context, h home) error {
 	return d.syncDirs(h.linkDir())
 }
 
-// mendLink mends one layer; names are those of the links that lead to it.
+// mendLink mends one layer; names are those of the links that lead to it. Layers above may know
+// it by any of its names, so links are only added.
 func (d *driver) mendLink(ctx context.Context, l layerDir, names []linkID) error {
 	own, err := l.link()
 	if err != nil && ignoreDamage(err) != nil {
@@ -65,12 +66,12 @@ func (d *driver) mendLink(ctx context.Context, l layerDir, names []linkID) error
 	switch {
 	case err == nil && slices.Contains(names, own):
 		return nil
-	case len(names) > 0:
-		d.log.WarnContext(ctx, "wrote a layer's lost link name again", "layer", l.id, "link", names[0])
-		return d.writeNote(l.path("link"), string(names[0]))
 	case err == nil:
 		d.log.WarnContext(ctx, "made a layer's lost link again", "layer", l.id, "link", own)
 		return symlink(l, own)
+	case len(names) > 0:
+		d.log.WarnContext(ctx, "wrote a layer's lost link name again", "layer", l.id, "link", names[0])
+		return d.writeNote(l.path("link"), string(names[0]))
 	}
 	return nil // nobody knows its name
 }

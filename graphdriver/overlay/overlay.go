@@ -132,24 +132,29 @@ func (d *driver) makeHomes() error {
 	return nil
 }
 
-// settle finds out whether and how layers can be mounted here.
+// settle finds out whether and how layers can be mounted here. Until that is certain it leaves
+// nothing in the home but directories: a file would make it look like one that was in use.
 func (d *driver) settle(ctx context.Context) (err error) {
 	if d.backing, err = mountapi.FSTypeOf(d.homes[0].path); err != nil {
 		return err
 	}
-	if err := d.chooseProgram(ctx); err != nil {
+	note, err := d.chooseProgram(ctx)
+	if err != nil {
 		return err
 	}
 	if err := d.checkBacking(); err != nil {
 		return err
 	}
+	if d.program == "" {
+		if err := d.features.overlay(); err != nil {
+			return err
+		}
+	}
 	if err := d.ensureHome(ctx); err != nil {
 		return err
 	}
-	if d.program != "" {
-		return nil
-	}
-	return d.features.overlay()
+	d.noteProgram(ctx, note)
+	return nil
 }
 
 // checkBacking refuses file systems that can not be below or above an overlay.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,40 +34,54 @@ var errWantsProgram = errdefs.WithHint(
 	errdefs.New(errdefs.ErrUnsupported, "layers were made for a mount program (fuse-overlayfs), and there is none"),
 	"install fuse-overlayfs, or name it as mount_program in [storage.options.overlay]")
 
-// chooseProgram settles how layers are mounted here.
-func (d *driver) chooseProgram(ctx context.Context) error {
+// chooseProgram settles how layers are mounted here. note is what has to be written into the
+// home's mark, "" if it is right already.
+func (d *driver) chooseProgram(ctx context.Context) (note string, err error) {
 	mark := filepath.Join(d.homes[0].path, programMark)
 	text, err := os.ReadFile(mark)
-	known := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read %s: %w", mark, err)
+		return "", fmt.Errorf("read %s: %w", mark, err)
 	}
-	wanted := strings.TrimSpace(string(text)) == "true"
+	old := strings.TrimSpace(string(text))
+	wanted := old == "true"
 	switch {
 	case d.settings.program != "":
-		if _, err := os.Stat(d.settings.program); err != nil {
-			return fmt.Errorf("mount_program: %w", err)
-		}
-		d.program = d.settings.program
-		if !wanted {
-			d.markProgram(ctx, mark, true)
-		}
-		return nil
-	case !known:
+		wanted = true
+	case old == "":
 		if wanted, err = madeForProgram(ctx, d.homes[0]); err != nil {
-			return err
+			return "", err
 		}
-		d.markProgram(ctx, mark, wanted)
 	}
-	if wanted {
-		d.program, d.wantsProgram = findProgram(), true
+	if d.program, err = d.programFor(wanted); err != nil {
+		return "", err
 	}
-	return nil
+	d.wantsProgram = wanted
+	if note = strconv.FormatBool(wanted); note == old {
+		note = ""
+	}
+	return note, nil
 }
 
-// markProgram writes the mark; where it can not be written it is found out again next time.
-func (d *driver) markProgram(ctx context.Context, mark string, wanted bool) {
-	if err := os.WriteFile(mark, fmt.Append(nil, wanted), 0o600); err != nil {
+// programFor is the configured program, else one that can be found if the home wants any.
+func (d *driver) programFor(wanted bool) (string, error) {
+	if d.settings.program == "" {
+		if wanted {
+			return findProgram(), nil
+		}
+		return "", nil
+	}
+	if _, err := os.Stat(d.settings.program); err != nil {
+		return "", fmt.Errorf("mount_program: %w", err)
+	}
+	return d.settings.program, nil
+}
+
+// noteProgram writes the mark; where it can not be written it is found out again next time.
+func (d *driver) noteProgram(ctx context.Context, note string) {
+	if note == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(d.homes[0].path, programMark), []byte(note), 0o600); err != nil {
 		d.log.DebugContext(ctx, "note about the mount program", "error", err)
 	}
 }
