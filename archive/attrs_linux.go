@@ -96,7 +96,7 @@ func (s *attrSetter) xattrs(records map[string]string) (list []xattr) {
 	for key, value := range records {
 		name, ok := strings.CutPrefix(key, xattrPrefix)
 		if ok && !s.dropped(name) {
-			list = append(list, xattr{name: name, value: value})
+			list = append(list, xattr{name: name, value: s.translate(name, value)})
 		}
 	}
 	slices.SortFunc(list, func(a, b xattr) int { return strings.Compare(a.name, b.name) })

@@ -192,3 +192,21 @@ func TestCompressionNames(t *testing.T) {
 		t.Errorf("got %q, want %q", s, want)
 	}
 }
+
+// FuzzDecompress: no bytes make a decoder panic, hang or fail without a reason.
+func FuzzDecompress(f *testing.F) {
+	for _, c := range allFormats {
+		f.Add(packedText(f, c, secondText))
+	}
+	f.Add([]byte("\x50\x2a\x4d\x18\x04\x00\x00\x00skip"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, _, err := Decompress(bytes.NewReader(data))
+		if err == nil {
+			_, err = io.CopyN(io.Discard, r, 1<<22)
+			r.Close()
+		}
+		if err != nil && err != io.EOF && !errors.Is(err, errdefs.ErrCorrupt) && !errors.Is(err, errdefs.ErrLimit) {
+			t.Errorf("error = %v, want a kind", err)
+		}
+	})
+}

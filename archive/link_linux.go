@@ -9,9 +9,6 @@ import (
 	"github.com/stratastore/strata/internal/rootfd"
 )
 
-// capability is the xattr that a change of owner takes away.
-const capability = "security.capability"
-
 // linked brings an object in line with a further header that names it. As a rule
 // the headers agree, and then nothing may be touched: setting the same owner
 // again would already take capabilities away, which many tars give with the
@@ -29,12 +26,12 @@ func (s *attrSetter) linked(d *rootfd.Dir, base string, a *attrs) error {
 		return nil
 	}
 	if !sameOwner {
-		keep, err := d.Getxattr(base, capability)
+		keep, err := d.Getxattr(base, xattrCapability)
 		if err == nil {
 			// In front: a value in the header itself is set after it.
-			a.xattrs = append([]xattr{{name: capability, value: string(keep)}}, a.xattrs...)
+			a.xattrs = append([]xattr{{name: xattrCapability, value: string(keep)}}, a.xattrs...)
 		} else if !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
-			return fmt.Errorf("read xattr %s: %w", capability, err)
+			return fmt.Errorf("read xattr %s: %w", xattrCapability, err)
 		}
 	}
 	return s.named(d, base, a)

@@ -119,31 +119,40 @@ func (x *extractor) implied(d *rootfd.Dir, dir, base string, it *item) error {
 }
 
 // makeDir makes a directory and opens it. One that is there stays, and existed
-// is set; anything else of that name goes, and where that was this tar's
-// whiteout, the directory hides what the layers below have in theirs.
+// is set; anything else of that name goes. Where that was a whiteout, of this tar
+// or of an earlier one, the directory hides what the layers below have in theirs.
 func (x *extractor) makeDir(d *rootfd.Dir, name, base string, a *attrs) (sub *rootfd.Dir, existed bool, err error) {
+	m := x.made[name]
+	hide := m != nil && m.kind == madeGone
 	mkdir := func() error { return d.Mkdir(base, a.createMode()|0o700) }
-	err = mkdir()
-	if errors.Is(err, unix.EEXIST) {
+	if err = mkdir(); errors.Is(err, unix.EEXIST) {
 		st, statErr := d.Lstat(base)
-		existed = statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
-		if !existed {
+		if existed = statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR; existed {
+			err = nil
+		} else {
+			hide = hide || statErr == nil && isWhiteoutDevice(&st)
 			err = replacing(d, base, mkdir)
 		}
 	}
-	if err != nil && !existed {
+	if err != nil {
 		return nil, false, err
 	}
-	if m := x.made[name]; m != nil && m.kind == madeGone {
+	if hide {
 		if err := x.markOpaque(name); err != nil {
 			return nil, false, err
 		}
 	}
-	sub, err = d.OpenDir(base)
-	if err == nil {
+	if sub, err = d.OpenDir(base); err == nil {
 		x.root.Keep(name, sub)
 	}
 	return sub, existed, err
+}
+
+// isWhiteoutDevice reports whether an object is overlayfs's mark for a deleted
+// name. In a complete tree it is a strange device and nothing more; marking a
+// directory opaque does nothing there.
+func isWhiteoutDevice(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
 }
 
 // replacing makes an object, after removing what is in its way.

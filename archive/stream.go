@@ -7,12 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"path"
-	"strings"
 
 	"github.com/stratastore/strata/errdefs"
-	"github.com/stratastore/strata/internal/rootfd"
 )
 
 // StreamOptions say what is done with a layer tar while it is read.
@@ -61,16 +57,6 @@ const (
 	useBytes
 	useEntries
 )
-
-// item is one entry of a tar on its way in.
-type item struct {
-	hdr  *tar.Header
-	name string // cleaned; "." is the root
-	// size is the content's bytes in the tar. For a sparse file these are the
-	// extents one after the other; hdr.Size is the file's size then.
-	size   int64
-	sparse []extent // nil: not a sparse file
-}
 
 var errMixedUse = errdefs.New(errdefs.ErrInvalid, "a layer stream is either read or unpacked")
 
@@ -201,76 +187,6 @@ func (s *Stream) padding() error {
 		err = io.EOF
 	}
 	return err
-}
-
-// accept checks a header and makes it the current entry.
-func (s *Stream) accept(hdr *tar.Header, raw []byte) error {
-	if s.entries++; s.entries > s.limits.MaxEntries {
-		return limitError("entries", s.limits.MaxEntries)
-	}
-	name, err := rootfd.Clean(hdr.Name)
-	if err != nil && hdr.Typeflag != tar.TypeXGlobalHeader {
-		return fmt.Errorf("tar entry %d: %w", s.entries, err)
-	}
-	prevPad := padOf(s.cur.size)
-	s.cur = item{hdr: hdr, name: name, size: contentSize(hdr)}
-	if err := s.unique(); err != nil {
-		return err
-	}
-	if depth := strings.Count(name, "/") + 1; depth > s.limits.MaxDepth {
-		return fmt.Errorf("tar entry %d: %w", s.entries, limitError("components in a name", int64(s.limits.MaxDepth)))
-	}
-	if err := s.count(); err != nil {
-		return err
-	}
-	if err := s.expand(raw, prevPad); err != nil {
-		return err
-	}
-	s.load.begin(s, raw)
-	return nil
-}
-
-// unique refuses a second entry of the same cleaned name.
-func (s *Stream) unique() error {
-	if _, ok := s.names[s.cur.name]; ok {
-		return fmt.Errorf("%w layer tar: %q is in it twice", errdefs.ErrInvalid, s.cur.name)
-	}
-	s.names[s.cur.name] = struct{}{}
-	return nil
-}
-
-// count collects the owner.
-func (s *Stream) count() error {
-	hdr := s.cur.hdr
-	if hdr.Typeflag == tar.TypeXGlobalHeader {
-		return nil
-	}
-	// The last number means "leave it as it is" to the kernel and is nobody's.
-	for _, id := range [2]int{hdr.Uid, hdr.Gid} {
-		if id < 0 || int64(id) >= math.MaxUint32 {
-			return fmt.Errorf("%w tar entry %q: owner %d", errdefs.ErrInvalid, s.cur.name, id)
-		}
-	}
-	if !strings.HasPrefix(path.Base(s.cur.name), whiteoutPrefix) {
-		s.uids.add(uint32(hdr.Uid))
-		s.gids.add(uint32(hdr.Gid))
-	}
-	return nil
-}
-
-// expand finds the extents of a sparse file and holds its size against the cap.
-func (s *Stream) expand(raw []byte, prevPad int) (err error) {
-	if !isSparse(s.cur.hdr) {
-		return nil
-	}
-	if err := s.cur.readSparse(raw[prevPad:]); err != nil {
-		return s.corrupt(err)
-	}
-	if s.cur.hdr.Size > s.limits.MaxBytes-s.expanded {
-		return limitError("bytes", s.limits.MaxBytes)
-	}
-	s.expanded += s.cur.hdr.Size
-	return nil
 }
 
 // corrupt says where the tar is broken.

@@ -3,48 +3,40 @@ package rootfd
 import (
 	"errors"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
-// removeBatch is how many names of a directory are read before they are removed.
-const removeBatch = 1024
+const (
+	// removeBatch is how many names of a directory are read before they are removed.
+	removeBatch = 1024
+	// removeDepth is how far down a removal goes before it moves what is deeper up
+	// to where it began: each level holds two descriptors.
+	removeDepth = 100
+)
 
-// RemoveAll removes an entry with everything below it, never following a link.
-// A missing entry gives ENOENT. An error further down is an *fs.PathError with
-// the name from here on.
+// RemoveAll removes an entry with everything below it, however deep, and never
+// follows a link. A missing entry gives ENOENT. An error further down is an
+// *fs.PathError with the name below base.
 func (d *Dir) RemoveAll(base string) error {
-	err := d.Unlink(base)
-	if err != unix.EISDIR && err != unix.EPERM {
-		return err
+	r := remover{top: d}
+	err := r.remove(d, base, 0)
+	for err == nil && len(r.moved) > 0 {
+		name := r.moved[len(r.moved)-1]
+		r.moved = r.moved[:len(r.moved)-1]
+		err = r.remove(d, name, 0)
 	}
-	// Linux says EISDIR; EPERM is POSIX's word, and an immutable file's.
-	dirErr := d.Rmdir(base)
-	switch dirErr {
-	case unix.ENOTDIR:
-		return err
-	case unix.ENOTEMPTY, unix.EEXIST:
-		return d.removeTree(base)
-	}
-	return dirErr
+	return err
 }
 
-func (d *Dir) removeTree(base string) error {
-	sub, err := d.OpenDir(base)
-	if err != nil {
-		return err
-	}
-	defer sub.Release()
-	if err := sub.Empty(func(string) bool { return false }); err != nil {
-		return err
-	}
-	return d.Rmdir(base)
-}
-
-// Empty removes all entries except those whose base name keep accepts. The
-// directory must have been opened for reading (OpenDir). Entries that vanish
-// meanwhile are no error.
+// Empty removes all entries except those whose base name keep accepts. Entries
+// that vanish meanwhile are no error.
 func (d *Dir) Empty(keep func(base string) bool) error {
+	return d.empty(keep, (*Dir).RemoveAll)
+}
+
+func (d *Dir) empty(keep func(base string) bool, remove func(d *Dir, base string) error) error {
 	for {
 		removed := 0
 		err := d.EachName(func(base string) error {
@@ -52,7 +44,7 @@ func (d *Dir) Empty(keep func(base string) bool) error {
 				return nil
 			}
 			removed++
-			if err := d.RemoveAll(base); !errors.Is(err, unix.ENOENT) {
+			if err := remove(d, base); !errors.Is(err, unix.ENOENT) {
 				return inside(base, err)
 			}
 			return nil
@@ -61,6 +53,55 @@ func (d *Dir) Empty(keep func(base string) bool) error {
 		// there is nothing left to do.
 		if err != nil || removed == 0 {
 			return err
+		}
+	}
+}
+
+// remover is one call of RemoveAll.
+type remover struct {
+	top   *Dir
+	moved []string // directories that were moved up to top
+	count int
+}
+
+func (r *remover) remove(d *Dir, base string, depth int) error {
+	err := d.Unlink(base)
+	if err != unix.EISDIR && err != unix.EPERM {
+		return err
+	}
+	// Linux says EISDIR; EPERM is POSIX's word, and an immutable file's.
+	switch dirErr := d.Rmdir(base); {
+	case dirErr == unix.ENOTDIR:
+		return err
+	case dirErr != unix.ENOTEMPTY && dirErr != unix.EEXIST:
+		return dirErr
+	case depth >= removeDepth && r.moveUp(d, base):
+		return nil
+	}
+	sub, err := d.OpenDir(base)
+	if err != nil {
+		return err
+	}
+	defer sub.Release()
+	nothing := func(string) bool { return false }
+	err = sub.empty(nothing, func(d *Dir, base string) error { return r.remove(d, base, depth+1) })
+	if err != nil {
+		return err
+	}
+	return d.Rmdir(base)
+}
+
+// moveUp moves a directory to the top under a free name, if that is possible.
+func (r *remover) moveUp(d *Dir, base string) bool {
+	for {
+		r.count++
+		name := ".removed-" + strconv.Itoa(r.count)
+		err := unix.Renameat2(d.fd, base, r.top.fd, name, unix.RENAME_NOREPLACE)
+		if err == nil {
+			r.moved = append(r.moved, name)
+		}
+		if err != unix.EEXIST && err != unix.EINTR {
+			return err == nil
 		}
 	}
 }

@@ -256,6 +256,23 @@ func TestRootRemoveAll(t *testing.T) {
 	})
 }
 
+// A tree deeper than there are descriptors, as a container's processes can make
+// one.
+func TestRootRemoveAllWithFewDescriptors(t *testing.T) {
+	dir := t.TempDir()
+	r := mustOpen(t, dir, Options{})
+	must(t, r.MkdirAll(strings.Repeat("deep/", 500), 0o755), r.Mkdir(".removed-1", 0o755))
+	var limit unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	few := unix.Rlimit{Cur: 250, Max: limit.Max}
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &few))
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	must(t, r.RemoveAll("deep"))
+	if names, err := os.ReadDir(dir); len(names) != 1 || err != nil {
+		t.Errorf("left: %v, %v", names, err)
+	}
+}
+
 func TestRootRemoveAllError(t *testing.T) {
 	dir := t.TempDir()
 	r := mustOpen(t, dir, Options{})
