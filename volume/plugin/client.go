@@ -1,0 +1,209 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/volume"
+)
+
+// Defaults of ClientOptions.
+const (
+	DefaultTimeout     = time.Minute
+	DefaultLongTimeout = 2 * time.Minute
+	DefaultRetry       = 5 * time.Second
+)
+
+// maxAnswer is the longest answer that is read, in bytes.
+const maxAnswer = 16 << 20
+
+// ErrNoVolumeDriver: the plugin answers, but offers no volumes.
+var ErrNoVolumeDriver = errdefs.New(errdefs.ErrUnsupported, "plugin is no volume driver")
+
+// ClientOptions tune a Client.
+type ClientOptions struct {
+	// Timeout limits each request, LongTimeout those of Create and Mount; 0 is
+	// DefaultTimeout and DefaultLongTimeout.
+	Timeout, LongTimeout time.Duration
+	// Retry is how long a plugin that can not be connected to is tried, with waits of 1, 2,
+	// 4 and 8 seconds; 0 is DefaultRetry, negative is not at all. A request that was
+	// sent is never sent again.
+	Retry time.Duration
+	// Logger gets what is noteworthy and no error; nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Client is a plugin as a volume.Driver. It is safe for concurrent use. The first request
+// makes the handshake; until then nothing is known of the plugin.
+//
+// A plugin that can not be reached is a volume.ErrUnavailable, what it answers as an error
+// a *RemoteError.
+type Client struct {
+	name string
+	opts ClientOptions
+	http *http.Client
+	base string
+
+	mu     sync.Mutex
+	active bool
+	scope  volume.Scope // "" until the plugin told
+}
+
+var _ volume.Driver = (*Client)(nil)
+
+// RemoteError is an error that a plugin answered.
+type RemoteError struct {
+	// Method is the protocol's, Status the HTTP status.
+	Method string
+	Status int
+	Text   string
+}
+
+// Error is the text with the method before it, as Docker shows it.
+func (e *RemoteError) Error() string { return e.Method + ": " + e.Text }
+
+// NewClient returns the plugin at an address as a driver called name. Nothing is sent yet.
+func NewClient(name string, addr Address, opts ClientOptions) (*Client, error) {
+	dial, scheme, err := addr.dialer()
+	if err != nil {
+		return nil, fmt.Errorf("volume plugin %s: %w", name, err)
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = DefaultTimeout
+	}
+	if opts.LongTimeout == 0 {
+		opts.LongTimeout = DefaultLongTimeout
+	}
+	if opts.Retry == 0 {
+		opts.Retry = DefaultRetry
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	tls, err := addr.tlsConfig()
+	if err != nil {
+		return nil, fmt.Errorf("volume plugin %s: %w", name, err)
+	}
+	// No connection is kept: after a restart of the plugin it would be a dead one.
+	transport := &http.Transport{DialContext: dial, TLSClientConfig: tls, DisableKeepAlives: true}
+	return &Client{name: name, opts: opts, base: scheme + "://" + host + "/", http: &http.Client{Transport: transport}}, nil
+}
+
+// Name is the plugin's name.
+func (c *Client) Name() string { return c.name }
+
+// call makes the handshake if it is missing, and a request.
+func (c *Client) call(ctx context.Context, method string, q request) (response, error) {
+	limit := c.opts.Timeout
+	if method == create || method == mount {
+		limit = c.opts.LongTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := c.activate(ctx); err != nil {
+		return response{}, err
+	}
+	return c.request(ctx, method, q)
+}
+
+func (c *Client) activate(ctx context.Context) error {
+	c.mu.Lock()
+	active := c.active
+	c.mu.Unlock()
+	if active {
+		return nil
+	}
+	answer, err := c.request(ctx, activate, request{})
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(answer.Implements, implements) {
+		return fmt.Errorf("plugin %s: %w", c.name, ErrNoVolumeDriver)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.active = true
+	return nil
+}
+
+// request sends a request, trying again for as long as the plugin can not be connected to.
+func (c *Client) request(ctx context.Context, method string, q request) (response, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return response{}, err
+	}
+	if method == activate {
+		body = nil
+	}
+	start := time.Now()
+	for wait := time.Second; ; wait *= 2 {
+		answer, err := c.send(ctx, method, body)
+		var dial *net.OpError
+		if !errors.As(err, &dial) || dial.Op != "dial" || time.Since(start)+wait > c.opts.Retry || ctx.Err() != nil {
+			return answer, err
+		}
+		c.opts.Logger.Warn("volume plugin can not be reached and is tried again", "plugin", c.name, "wait", wait, "error", err)
+		select {
+		case <-ctx.Done():
+			return response{}, err
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (c *Client) send(ctx context.Context, method string, body []byte) (response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+method, bytes.NewReader(body))
+	if err != nil {
+		return response{}, err
+	}
+	r.Header.Set("Accept", accept)
+	r.GetBody = nil // or a request that was sent may be sent again
+	reply, err := c.http.Do(r)
+	if err != nil {
+		return response{}, c.unavailable(method, err)
+	}
+	defer reply.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(reply.Body, maxAnswer+1))
+	if err != nil {
+		return response{}, c.unavailable(method, err)
+	}
+	if len(data) > maxAnswer {
+		return response{}, fmt.Errorf("%s: answer of plugin %s has more than %d bytes: %w", method, c.name, maxAnswer, errdefs.ErrLimit)
+	}
+	return decode(method, reply.StatusCode, data)
+}
+
+func (c *Client) unavailable(method string, err error) error {
+	return fmt.Errorf("%s: plugin %s: %w: %w", method, c.name, volume.ErrUnavailable, err)
+}
+
+// decode reads an answer. Plugins put errors into a 200, or plain text beside another status.
+func decode(method string, status int, data []byte) (response, error) {
+	var answer response
+	err := json.Unmarshal(data, &answer)
+	switch {
+	case status != http.StatusOK && (err != nil || answer.Err == ""):
+		text := strings.TrimSpace(string(data[:min(len(data), 1<<10)]))
+		if text == "" || err == nil {
+			text = "status " + http.StatusText(status)
+		}
+		return response{}, &RemoteError{Method: method, Status: status, Text: text}
+	case err != nil:
+		return response{}, &RemoteError{Method: method, Status: status, Text: "answer is no JSON object: " + err.Error()}
+	case answer.Err != "":
+		return response{}, &RemoteError{Method: method, Status: status, Text: answer.Err}
+	}
+	return answer, nil
+}
