@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -93,25 +92,27 @@ func setup(e *testscript.Env, driver string) error {
 	e.Setenv("TMPDIR", e.WorkDir)
 	e.Setenv("STRATA_OPTS", "")
 	e.Defer(func() {
-		for _, roots := range [][2]string{{e.Getenv("G"), e.Getenv("R")}, {e.WorkDir + "/conf/graph", e.WorkDir + "/conf/run"}, {e.WorkDir + "/graph2", e.WorkDir + "/run2"}} {
-			if _, err := os.Stat(roots[0]); err == nil {
-				shutdownStore(e.WorkDir, driver, roots[0], roots[1])
-			}
+		for _, roots := range [][2]string{{"graph", "run"}, {"graph2", "run2"}, {"conf/graph", "conf/run"}, {"images", "run2"}} {
+			shutdownStores(filepath.Join(e.WorkDir, roots[0]), filepath.Join(e.WorkDir, roots[1]))
 		}
 	})
 	return nil
 }
 
-// shutdownStore releases what keeps the directories of a story from being removed.
-func shutdownStore(work, driver, graph, run string) {
-	var out bytes.Buffer
-	env := Env{
-		Args:  []string{programName, "--graph", graph, "--run", run, "--storage-driver", driver, "shutdown", "--force"},
-		Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Now: time.Now,
-		Config: config.Env{Getenv: func(string) (string, bool) { return "", false }, Root: work},
+// shutdownStores releases what keeps the directories of a story from being
+// removed, for each driver that has state there. A story may leave its store broken
+// on purpose; the removal of its directory tells then.
+func shutdownStores(graph, run string) {
+	for _, driver := range []string{"overlay", "vfs"} {
+		if _, err := os.Stat(filepath.Join(graph, driver)); err != nil {
+			continue
+		}
+		Run(context.Background(), Env{
+			Args:  []string{programName, "--graph", graph, "--run", run, "--storage-driver", driver, "shutdown", "--force"},
+			Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard, Now: time.Now,
+			Config: config.Env{Getenv: func(string) (string, bool) { return "", false }, Root: filepath.Dir(graph)},
+		})
 	}
-	run2 := Run(context.Background(), env)
-	_ = run2 // a story may leave its store broken on purpose; then the removal of its directory tells
 }
 
 func condition(cond, driver string) (bool, error) {
