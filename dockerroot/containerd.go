@@ -8,7 +8,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 )
 
-// ErrContainerd: the images are kept by containerd's own content store.
+// ErrContainerd says that the images are kept by containerd's own content store.
 var ErrContainerd = errdefs.New(errdefs.ErrUnsupported, "the images are kept by containerd's content store, not by a graph driver")
 
 const exportHint = "start the engine, export the images with `docker save`, and load them with `strata load`"

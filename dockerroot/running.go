@@ -10,7 +10,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 )
 
-// ErrRunning: an engine works on the data root.
+// ErrRunning says that an engine works on the data root.
 var ErrRunning = errdefs.New(errdefs.ErrLocked, "the data root is in use by a running engine")
 
 // checkStopped finds out whether an engine holds its volume database, as each
