@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 // says "held", and lets go when its input ends.
 func hold(role, path string) error {
 	mode, classic := strings.CutPrefix(role, "classic-")
-	release := func() error { return nil }
+	var release func() error
 	if classic {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {

@@ -54,7 +54,7 @@ func newRoots(t *testing.T, driver string) *roots {
 		t.Skip("the end-to-end tests take minutes: make test-root")
 	}
 	// podman refuses run roots of more than 50 characters, so t.TempDir is too long.
-	dir, err := os.MkdirTemp("", "s")
+	dir, err := os.MkdirTemp("", "s") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ type fileID struct {
 func idOf(info fs.FileInfo) fileID {
 	id := fileID{size: info.Size(), mtime: info.ModTime().UnixNano()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		id.dev, id.ino = uint64(st.Dev), st.Ino
+		id.dev, id.ino = st.Dev, st.Ino
 	}
 	return id
 }

@@ -105,7 +105,7 @@ func (d *dump) nlink(rel string, st *unix.Stat_t) string {
 	if d.has(IgnoreNlink) || st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return "-"
 	}
-	id := fileID{uint64(st.Dev), st.Ino}
+	id := fileID{st.Dev, st.Ino}
 	if first, ok := d.first[id]; ok && st.Nlink > 1 {
 		return fmt.Sprintf("%d same=%q", st.Nlink, first)
 	}
