@@ -57,7 +57,7 @@ func PruneFilter(args map[string][]string) (PruneOptions, error) {
 			}
 			opts.All = every
 		default:
-			return PruneOptions{}, fmt.Errorf("%w %q: known are all, label, label!", ErrInvalidFilter, key)
+			return PruneOptions{}, fmt.Errorf("%w %q: known are label!, label, all", ErrInvalidFilter, key)
 		}
 	}
 	opts.Filter = And(all...)

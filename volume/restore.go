@@ -109,7 +109,8 @@ func (s *Store) restoreMounts(ctx context.Context, key string) error {
 	e, _ := s.entry(key)
 	d, err := s.drivers.Lookup(ctx, e.Driver)
 	if err != nil {
-		return nil // known a moment ago; the volume stays
+		s.log.Warn("mounts of a volume are not restored", "volume", e.Name, "error", err)
+		return ctx.Err()
 	}
 	for id, ref := range e.refs {
 		sameBoot := ref.Boot == "" || ref.Boot == s.boot

@@ -41,7 +41,7 @@ func limit(root, data string, size uint64) error {
 	if err != nil {
 		return fmt.Errorf("set quota: %w", err)
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	project := nextProject(root)
 	q := diskQuota{BlockHard: (size + quotaBlock - 1) / quotaBlock, Valid: limitsValid}
 	q.BlockSoft = q.BlockHard
@@ -73,7 +73,7 @@ func nextProject(root string) uint32 {
 		if ioctl(fd, fsGetXattr, &attr) == nil && attr.Project >= next {
 			next = attr.Project + 1
 		}
-		unix.Close(fd)
+		closeFD(fd)
 	}
 	return next
 }
@@ -88,6 +88,9 @@ func escapeGlob(path string) string {
 	}
 	return string(escaped)
 }
+
+// closeFD closes a directory that was only looked at.
+func closeFD(fd int) { _ = unix.Close(fd) }
 
 func ioctl(fd int, request uintptr, attr *fsxattr) error {
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(attr)))

@@ -145,7 +145,7 @@ func (d *Driver) commitDir(ctx context.Context, p place, base, dir string) error
 	if err != nil {
 		return d.internal("mount the volume's content", err)
 	}
-	defer merged.Close()
+	defer func() { _ = merged.Close() }() // detached: nothing is lost
 	temp, err := os.MkdirTemp(filepath.Dir(dir), ".commit-")
 	if err != nil {
 		return fmt.Errorf("commit to %s: %w", dir, err)

@@ -17,7 +17,7 @@ import (
 	"github.com/stratastore/strata/volume"
 )
 
-// ErrNotMounted: the volume has users on record, but nothing is mounted.
+// ErrNotMounted says that the volume has users on record, but nothing is mounted.
 var ErrNotMounted = errdefs.New(errdefs.ErrCorrupt, "volume has users but is not mounted")
 
 // Mount makes the volume available to the user id and returns where. The first user mounts

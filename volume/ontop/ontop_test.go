@@ -1,9 +1,12 @@
 package ontop
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/internal/testutil"
@@ -588,4 +592,39 @@ func FuzzOptions(f *testing.F) {
 			t.Errorf("base %q", m.Base)
 		}
 	})
+}
+
+// layers packs as the command does, with the archive package.
+type layers struct{}
+
+func (layers) Pack(ctx context.Context, w io.Writer, upper string, lowers []string) error {
+	changes, err := archive.OverlayChanges(ctx, upper, lowers, archive.WhiteoutTrusted, archive.CompareOptions{})
+	if err != nil {
+		return err
+	}
+	return archive.PackChanges(ctx, w, upper, changes, archive.PackOptions{Whiteouts: archive.WhiteoutTrusted})
+}
+
+func TestCommitTar(t *testing.T) {
+	testutil.RequireRoot(t)
+	d, base := setup(t)
+	make1(t, d, base)
+	path := mount(t, d, "A")
+	write(t, path+"/new", "new")
+	must(t, os.Remove(path+"/dir/inner"))
+	unmount(t, d, "A")
+	var out bytes.Buffer
+	must(t, d.CommitTar(t.Context(), "v", &out, layers{}))
+	var names []string
+	for r := tar.NewReader(&out); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		must(t, err)
+		names = append(names, h.Name)
+	}
+	if diff := cmp.Diff([]string{"dir/", "dir/.wh.inner", "new"}, names); diff != "" {
+		t.Error(diff)
+	}
 }

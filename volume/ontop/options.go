@@ -50,7 +50,11 @@ func checkID(id string) error {
 }
 
 func notIDRune(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' || r == '-')
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '.', r == '-':
+		return false
+	}
+	return true
 }
 
 // parseOptions reads what Create was given. The base is looked at, not resolved: a link that

@@ -29,7 +29,7 @@ const (
 // maxAnswer is the longest answer that is read, in bytes.
 const maxAnswer = 16 << 20
 
-// ErrNoVolumeDriver: the plugin answers, but offers no volumes.
+// ErrNoVolumeDriver says that the plugin answers, but offers no volumes.
 var ErrNoVolumeDriver = errdefs.New(errdefs.ErrUnsupported, "plugin is no volume driver")
 
 // ClientOptions tune a Client.

@@ -20,7 +20,7 @@ import (
 // maxSocketPath is the longest path of a Unix socket, in bytes (unix(7)).
 const maxSocketPath = 107
 
-// ErrServed: a process answers on the socket already.
+// ErrServed says that a process answers on the socket already.
 var ErrServed = errdefs.New(errdefs.ErrInUse, "another process serves this socket")
 
 // Listen makes a plugin's socket at path, mode 0660, and the folder above it (0755) if it is
@@ -92,7 +92,7 @@ func free(ctx context.Context, path string) error {
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
 	switch {
 	case err == nil:
-		conn.Close()
+		_ = conn.Close()
 		return ErrServed
 	case errors.Is(err, unix.ECONNREFUSED):
 		return nil // left by a process that was killed
@@ -142,7 +142,7 @@ func Notify(socket, state string) error {
 	if err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := conn.Write([]byte(state)); err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
 	}

@@ -20,12 +20,12 @@ func Copy(ctx context.Context, dst, src string) error {
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", src, err)
 	}
-	defer unix.Close(in)
+	defer closeFD(in)
 	out, err := unix.Open(dst, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("copy to %s: %w", dst, err)
 	}
-	defer unix.Close(out)
+	defer closeFD(out)
 	c := &copier{root: out, links: map[[2]uint64]string{}}
 	if err := c.directory(ctx, in, out, "."); err != nil {
 		return fmt.Errorf("copy %s: %w", src, err)
@@ -81,7 +81,7 @@ func (c *copier) entry(ctx context.Context, in, out int, name, path string) erro
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
-		inode := [2]uint64{uint64(st.Dev), st.Ino}
+		inode := [2]uint64{st.Dev, st.Ino}
 		if first, ok := c.links[inode]; ok {
 			return wrap(path, unix.Linkat(c.root, first, out, name, 0))
 		}
@@ -109,7 +109,7 @@ func (c *copier) subdirectory(ctx context.Context, in, out int, name, path strin
 	if err != nil {
 		return wrap(path, err)
 	}
-	defer unix.Close(to)
+	defer closeFD(to)
 	from, err := openHere(in, name)
 	if errors.Is(err, unix.EXDEV) {
 		return c.attributes(-1, to, st, path)
@@ -117,7 +117,7 @@ func (c *copier) subdirectory(ctx context.Context, in, out int, name, path strin
 	if err != nil {
 		return wrap(path, err)
 	}
-	defer unix.Close(from)
+	defer closeFD(from)
 	return c.directory(ctx, from, to, path)
 }
 
@@ -126,7 +126,7 @@ func (c *copier) file(in, out int, name, path string, st *unix.Stat_t) error {
 	if err != nil {
 		return wrap(path, err)
 	}
-	defer unix.Close(from)
+	defer closeFD(from)
 	fd, err := unix.Openat(out, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return wrap(path, err)

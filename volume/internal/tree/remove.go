@@ -36,7 +36,7 @@ func Remove(path string) error {
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", path, err)
 	}
-	defer unix.Close(parent)
+	defer closeFD(parent)
 	r := &remover{top: -1}
 	if err := r.entry(parent, filepath.Base(path), 0); err != nil {
 		return fmt.Errorf("remove %s: %w", path, err)
@@ -147,6 +147,9 @@ func openHere(parent int, name string) (fd int, err error) {
 	}
 	return fd, err
 }
+
+// closeFD closes a descriptor that has nothing to lose: what is written is closed as a file.
+func closeFD(fd int) { _ = unix.Close(fd) }
 
 // retry repeats a system call that a signal interrupted.
 func retry(call func() error) error {
