@@ -37,6 +37,9 @@ func (d *Driver) still(ctx context.Context, name string, do func(p place, m meta
 		if err := errors.Join(err, mountapi.Unmount(p.path(mountDir))); err != nil {
 			return d.internal("unmount a leftover", err)
 		}
+		if err := d.releaseBase(ctx, p, m); err != nil {
+			return err
+		}
 	}
 	return do(p, m)
 }

@@ -40,6 +40,11 @@ func (d *Driver) Diff(ctx context.Context, name string) ([]Change, error) {
 	}
 	p := d.place(name)
 	unlock, m, err := p.lock(ctx, false)
+	if err == nil && m.Image != "" {
+		// The image's mount is taken and given back here: by one at a time.
+		unlock()
+		unlock, m, err = p.lock(ctx, true)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -207,13 +207,14 @@ func (d *Driver) takeIncomplete(name string) error {
 func (d *Driver) carryBase(ctx context.Context, p place, m metadata) error {
 	base := m.Base
 	if m.Image != "" {
-		dir, err := d.opts.Images.Mount(ctx, m.Image, imageUser(p.name))
+		user := imageUser(filepath.Base(p.dir)) // nobody else's while the volume has no name
+		dir, err := d.opts.Images.Mount(ctx, m.Image, user)
 		if err != nil {
 			return fmt.Errorf("mount image %s: %w", m.Image, err)
 		}
 		base = dir
 		defer func() {
-			if err := d.opts.Images.Unmount(context.WithoutCancel(ctx), m.Image, imageUser(p.name)); err != nil {
+			if err := d.opts.Images.Unmount(context.WithoutCancel(ctx), m.Image, user); err != nil {
 				d.log.Warn("image stays mounted", "image", m.Image, "error", err)
 			}
 		}()

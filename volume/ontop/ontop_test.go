@@ -562,7 +562,17 @@ func TestOnTopOfAnImage(t *testing.T) {
 	if got := read(t, mount(t, d, "A")+"/file"); got != "base" || !store.users["volume:v"] {
 		t.Errorf("%s %v", got, store.users)
 	}
-	unmount(t, d, "A")
+	if changes, err := d.Diff(t.Context(), "v"); len(changes) != 0 || err != nil || len(store.users) != 1 {
+		t.Errorf("%v, %v", changes, err)
+	}
+	must(t, mountapi.Unmount(d.place("v").path(mountDir)))
+	d, err = New(t.Context(), Options{Root: d.opts.Root, Images: store})
+	must(t, err)
+	if len(store.users) != 0 {
+		t.Error("the image of a user who is gone is still used after a restart")
+	}
+	mount(t, d, "B")
+	unmount(t, d, "B")
 	if len(store.users) != 0 {
 		t.Error("the image is still used")
 	}

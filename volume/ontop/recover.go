@@ -92,9 +92,7 @@ func (d *Driver) settle(ctx context.Context, p place, m metadata) error {
 		if err := p.eraseRecords(); err != nil {
 			return err
 		}
-		if err := d.releaseBase(ctx, p, m); err != nil {
-			return err
-		}
 	}
-	return d.cleanFolders(p)
+	// The process may have died between mounting the image and mounting the overlay.
+	return errors.Join(d.releaseBase(ctx, p, m), d.cleanFolders(p))
 }
