@@ -1,0 +1,116 @@
+package strata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stratastore/strata/container"
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/recordfile"
+	"github.com/stratastore/strata/layer"
+)
+
+// exam is a store as it was at one moment, as far as its records can be read.
+type exam struct {
+	snap Snapshot
+	// Which kinds could be read.
+	layers, images, containers bool
+	// findings are about those that could not.
+	findings []Finding
+}
+
+// whole reports whether all records could be read.
+func (e *exam) whole() bool { return e.layers && e.images && e.containers }
+
+// examine reads all records under the shared locks, changing nothing, and calls
+// also, which may be nil, before it gives the locks back: no other process creates
+// or deletes meanwhile, so also has to be short.
+func (s *Store) examine(ctx context.Context, also func(*exam) error) (e *exam, err error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	e = &exam{}
+	t := &tx{}
+	defer t.end(&err)
+	if t.layers, err = s.layers.Look(ctx); err == nil {
+		e.snap.Layers, err = t.layers.Layers()
+	}
+	if e.layers, err = e.readable(KindLayer, err); err != nil {
+		return nil, err
+	}
+	if t.images, err = s.images.View(ctx); err == nil {
+		e.snap.Images, err = t.images.Images()
+	}
+	if e.images, err = e.readable(KindImage, err); err != nil {
+		return nil, err
+	}
+	if t.containers, err = s.containers.View(ctx); err == nil {
+		e.snap.Containers, err = t.containers.Containers()
+	}
+	if e.containers, err = e.readable(KindContainer, err); err != nil {
+		return nil, err
+	}
+	if also == nil {
+		return e, nil
+	}
+	return e, also(e)
+}
+
+// readable turns damaged records into a finding; other errors stay.
+func (e *exam) readable(kind Kind, err error) (bool, error) {
+	if err == nil || !errors.Is(err, errdefs.ErrCorrupt) {
+		return err == nil, err
+	}
+	f := Finding{Kind: kind, Problem: ProblemRecordsDamaged, Reason: err.Error(), Path: kind.String() + " records"}
+	var corrupt *recordfile.CorruptError
+	if errors.As(err, &corrupt) {
+		f.Path = corrupt.Path
+		f.Reason = fmt.Sprintf("damaged at byte %d: %s", corrupt.Offset, corrupt.Reason)
+		if corrupt.Backup != "" {
+			f.Repair = RepairRestoreRecords
+		}
+	}
+	e.findings = append(e.findings, f)
+	return false, nil
+}
+
+// layerIndex finds the snapshot's layers by ID; of several stores' the first counts.
+func (e *exam) layerIndex() map[layer.ID]*layer.Layer {
+	of := make(map[layer.ID]*layer.Layer, len(e.snap.Layers))
+	for i := range e.snap.Layers {
+		if l := &e.snap.Layers[i]; of[l.ID] == nil {
+			of[l.ID] = l
+		}
+	}
+	return of
+}
+
+func (e *exam) imageIndex() map[image.ID]*image.Image {
+	of := make(map[image.ID]*image.Image, len(e.snap.Images))
+	for i := range e.snap.Images {
+		if img := &e.snap.Images[i]; of[img.ID] == nil {
+			of[img.ID] = img
+		}
+	}
+	return of
+}
+
+func (e *exam) containerIndex() map[container.ID]*container.Container {
+	of := make(map[container.ID]*container.Container, len(e.snap.Containers))
+	for i := range e.snap.Containers {
+		of[e.snap.Containers[i].ID] = &e.snap.Containers[i]
+	}
+	return of
+}
+
+// stack returns the IDs of a layer and all below it that have records, top first.
+func stackOf(top layer.ID, of map[layer.ID]*layer.Layer) (ids []layer.ID) {
+	seen := map[layer.ID]bool{}
+	for id := top; id != "" && !seen[id] && of[id] != nil; id = of[id].Parent {
+		seen[id] = true
+		ids = append(ids, id)
+	}
+	return ids
+}

@@ -1,0 +1,184 @@
+package strata
+
+import (
+	"fmt"
+
+	"github.com/stratastore/strata/layer"
+)
+
+// Problem is what a Finding is about.
+type Problem int
+
+// The problems, in the order of how much hangs on them.
+const (
+	// ProblemRecordsDamaged: a record file can not be read. Nothing that needs it
+	// was examined.
+	ProblemRecordsDamaged Problem = iota + 1
+	// ProblemInterrupted: a creation or deletion was cut short; the record is flagged.
+	ProblemInterrupted
+	// ProblemParentMissing: the layer below is not in any store.
+	ProblemParentMissing
+	// ProblemContentMissing: the driver has nothing for the record.
+	ProblemContentMissing
+	// ProblemContentDigest: the layer's tar has another digest than recorded, or one
+	// of its files is not what it was.
+	ProblemContentDigest
+	// ProblemContentSize: the layer's tar has another length than recorded.
+	ProblemContentSize
+	// ProblemContentModified: the layer's tree has a name too many, lacks one, or one
+	// has other attributes than in the layer's tar.
+	ProblemContentModified
+	// ProblemSplitDamaged: the file that gives back the layer's exact tar is cut or
+	// unreadable.
+	ProblemSplitDamaged
+	// ProblemSplitMissing: it is not there, though the layer came as a tar.
+	ProblemSplitMissing
+	// ProblemLinks: the driver's notes about what the layer stands on are lost or cut.
+	ProblemLinks
+	// ProblemDataMissing: a data item of the record has no file.
+	ProblemDataMissing
+	// ProblemDataSize: a data item has another length than recorded.
+	ProblemDataSize
+	// ProblemDataDigest: a data item has another digest than recorded.
+	ProblemDataDigest
+	// ProblemManifestMissing: the image has no manifest, so engines can not list it.
+	ProblemManifestMissing
+	// ProblemLayerMissing: the layer of an image or container is not in any store.
+	ProblemLayerMissing
+	// ProblemImageMissing: the container's image is not in any store.
+	ProblemImageMissing
+	// ProblemUnreferenced: no image, container or layer needs the layer.
+	ProblemUnreferenced
+	// ProblemNoRecord: the driver has a layer that no record speaks of.
+	ProblemNoRecord
+	// ProblemLeftover: a file or directory that belongs to nothing.
+	ProblemLeftover
+	// ProblemMountCount: counted as mounted, which the kernel knows nothing of.
+	ProblemMountCount
+	// ProblemUnreadable: reading failed for a reason that is none of the above.
+	ProblemUnreadable
+)
+
+// Repair is what would cure a Finding.
+type Repair int
+
+// The repairs. Those that remove something move it to a dated folder below
+// "strata/trash" of the graph root.
+const (
+	// RepairNone: strata knows no cure.
+	RepairNone Repair = iota
+	// RepairOpen: the next ordinary use of the store finishes what was interrupted.
+	RepairOpen
+	// RepairRestoreRecords: go back to the last good copy of the record file.
+	RepairRestoreRecords
+	// RepairRelink: the driver's notes are written again from the records.
+	RepairRelink
+	// RepairReload: load the image again, which replaces the layer in place, or
+	// remove the image.
+	RepairReload
+	// RepairRemoveLayer, RepairRemoveImage and RepairRemoveContainer: remove the
+	// object, and what stands on it first.
+	RepairRemoveLayer
+	RepairRemoveImage
+	RepairRemoveContainer
+	// RepairRecord: note size and digest of the data item as it is.
+	RepairRecord
+	// RepairCollect: garbage collection removes it.
+	RepairCollect
+	// RepairCount: the count is set to what the kernel has; mounting does that, too.
+	RepairCount
+)
+
+// Finding is one thing that is not as it should be.
+type Finding struct {
+	// Kind and ID are of the object; ID is "" for record files and for leftovers that
+	// belong to no object.
+	Kind Kind
+	ID   string
+	// ReadOnly is set for objects of additional stores, which are never repaired.
+	ReadOnly bool
+	Problem  Problem
+	// Layer is the missing layer (ProblemParentMissing, ProblemLayerMissing).
+	Layer layer.ID
+	// Image is the missing image (ProblemImageMissing).
+	Image string
+	// Item is the data item's key.
+	Item string
+	// Path is a file of the layer, as in its tar, or, for what lies outside of
+	// layers, an absolute path.
+	Path string
+	// Want and Got are the digests, lengths or check values that differ; "" where
+	// there are none.
+	Want, Got string
+	// Reason says in words what is wrong, without naming the object.
+	Reason string
+	// Bytes are concerned: what the object takes on the disk, or would give back.
+	Bytes int64
+	// Repair would cure it.
+	Repair Repair
+	// Change is "+" for a name too many, "-" for one that is missing, "~" for other
+	// attributes (ProblemContentModified).
+	Change string
+}
+
+// String is one line for people: object, then reason.
+func (f Finding) String() string {
+	subject := f.Kind.String() + " " + f.ID
+	if f.ID == "" {
+		subject = f.Path
+	}
+	if f.ReadOnly {
+		subject = "read-only " + subject
+	}
+	return fmt.Sprintf("%s: %s", subject, f.Reason)
+}
+
+var problemNames = map[Problem]string{
+	ProblemRecordsDamaged:  "records-damaged",
+	ProblemInterrupted:     "interrupted",
+	ProblemParentMissing:   "parent-missing",
+	ProblemContentMissing:  "content-missing",
+	ProblemContentDigest:   "content-digest",
+	ProblemContentSize:     "content-size",
+	ProblemContentModified: "content-modified",
+	ProblemSplitDamaged:    "tar-split-damaged",
+	ProblemSplitMissing:    "tar-split-missing",
+	ProblemLinks:           "links",
+	ProblemDataMissing:     "data-missing",
+	ProblemDataSize:        "data-size",
+	ProblemDataDigest:      "data-digest",
+	ProblemManifestMissing: "manifest-missing",
+	ProblemLayerMissing:    "layer-missing",
+	ProblemImageMissing:    "image-missing",
+	ProblemUnreferenced:    "unreferenced",
+	ProblemNoRecord:        "no-record",
+	ProblemLeftover:        "leftover",
+	ProblemMountCount:      "mount-count",
+	ProblemUnreadable:      "unreadable",
+}
+
+// String is a word for programs: "content-digest". It does not change.
+func (p Problem) String() string { return problemNames[p] }
+
+// MarshalText makes JSON show the word.
+func (p Problem) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+var repairTexts = map[Repair]string{
+	RepairNone:            "none known",
+	RepairOpen:            "any other use of the store finishes it",
+	RepairRestoreRecords:  "go back to the last good copy of the file",
+	RepairRelink:          "write the driver's notes again from the records",
+	RepairReload:          "load the image again, or remove it",
+	RepairRemoveLayer:     "remove the layer and what stands on it",
+	RepairRemoveImage:     "remove the image",
+	RepairRemoveContainer: "remove the container",
+	RepairRecord:          "record the item as it is",
+	RepairCollect:         "collect it as garbage",
+	RepairCount:           "set the count to what is mounted",
+}
+
+// String says in words what the repair does.
+func (r Repair) String() string { return repairTexts[r] }
+
+// MarshalText makes JSON show the words.
+func (r Repair) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

@@ -1,0 +1,161 @@
+package strata
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/graphdriver"
+)
+
+// probeDir is what drivers make for a moment to try something out (on-disk format, 4.9).
+var probeDir = regexp.MustCompile(`^(compat|metacopy-check|opaque-bug-check|volatile-check|idmapped-check)[0-9]+$`)
+
+// scanDriver looks in the homes that are written.
+func (o *orphanScan) scanDriver() error {
+	for _, home := range o.store.driverHomes() {
+		if home.readOnly {
+			continue
+		}
+		var err error
+		switch o.store.driver.name {
+		case overlayDriver:
+			err = o.scanOverlay(home.path)
+		case vfsDriver:
+			err = o.scanLayerDirs(filepath.Join(home.path, "dir"))
+		}
+		if err == nil {
+			err = o.scanTemp(filepath.Join(home.path, "tempdirs"), KindLayer)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *orphanScan) scanOverlay(home string) error {
+	if err := o.scanLayerDirs(home); err != nil {
+		return err
+	}
+	if err := o.scanLinks(home); err != nil {
+		return err
+	}
+	staging, err := list(filepath.Join(home, "staging"))
+	for _, e := range staging {
+		path := filepath.Join(home, "staging", e.Name())
+		if e.IsDir() && isFree(filepath.Join(path, "staging.lock")) {
+			o.old(orphanTree, KindLayer, path, "staging directory of a process that died")
+		}
+	}
+	return err
+}
+
+// scanLayerDirs looks for layers without a record.
+func (o *orphanScan) scanLayerDirs(dir string) error {
+	entries, err := list(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case !e.IsDir() || o.layers[e.Name()] || graphdriver.ID(e.Name()).Validate() != nil:
+		case probeDir.MatchString(e.Name()):
+			o.old(orphanTree, KindLayer, path, "directory of an interrupted test of the driver")
+		default:
+			o.add(orphanLayer, KindLayer, e.Name(), path, "content of a layer without a record")
+		}
+	}
+	return nil
+}
+
+// scanLinks looks for short links (on-disk format, 4.1) to layers that neither a
+// record nor a directory speaks of.
+func (o *orphanScan) scanLinks(home string) error {
+	entries, err := list(filepath.Join(home, "l"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(home, "l", e.Name())
+		target, err := os.Readlink(path)
+		if err != nil {
+			continue // no link, or gone
+		}
+		id, ok := linkedLayer(target)
+		if !ok {
+			o.add(orphanFile, KindLayer, "", path, "short link to %q, which is no layer", target)
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(home, id)); errors.Is(err, fs.ErrNotExist) && !o.layers[id] {
+			o.add(orphanFile, KindLayer, id, path, "short link to a layer that does not exist")
+		}
+	}
+	return nil
+}
+
+// linkedLayer reads the layer out of a short link's target, "../ID/diff".
+func linkedLayer(target string) (id string, ok bool) {
+	rest, up := strings.CutPrefix(target, "../")
+	id, diff := strings.CutSuffix(rest, "/diff")
+	return id, up && diff && graphdriver.ID(id).Validate() == nil
+}
+
+// scanTemp looks for pairs of the temp-dir scheme (on-disk format, 3.7) whose user died.
+func (o *orphanScan) scanTemp(root string, kind Kind) error {
+	entries, err := list(root)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		n, isDir := strings.CutPrefix(e.Name(), "temp-dir-")
+		if isDir && e.IsDir() && isFree(filepath.Join(root, "lock-"+n)) {
+			o.add(orphanTemp, kind, "", filepath.Join(root, e.Name()), "temporary directory of a process that died")
+		}
+	}
+	return nil
+}
+
+// isFree reports whether nobody holds the lock file, or there is none. It asks
+// without taking the lock.
+func isFree(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close() // read only: nothing to lose
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock)
+	return err == nil && lock.Type == unix.F_UNLCK
+}
+
+// addIDs adds the IDs of the records in a file that need not be there.
+func addIDs(to map[string]bool, path string) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var records []struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(data, &records); err != nil {
+		return fmt.Errorf("%s: %w: %w", path, err, errdefs.ErrCorrupt)
+	}
+	for _, r := range records {
+		to[r.ID] = true
+	}
+	return nil
+}
