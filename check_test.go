@@ -3,6 +3,7 @@ package strata_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
@@ -33,12 +34,12 @@ func fingerprint(t *testing.T, roots ...string) string {
 			fmt.Fprintln(hash, p, info.Mode(), info.Size())
 			if info.Mode().IsRegular() {
 				data, err := os.ReadFile(p)
-				fmt.Fprintln(hash, info.ModTime(), data, err)
+				fmt.Fprintln(hash, info.ModTime(), string(data), err)
 			}
 			return nil
 		}))
 	}
-	return fmt.Sprintf("%x", hash.Sum(nil))
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // checkOnly opens a store, checks it and makes sure that nothing changed.

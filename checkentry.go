@@ -85,7 +85,7 @@ func (s *Store) ignoresOwners() bool {
 
 func typeBits(flag byte) uint32 {
 	switch flag {
-	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont:
+	case tar.TypeReg, '\x00', tar.TypeGNUSparse, tar.TypeCont:
 		return unix.S_IFREG
 	case tar.TypeDir:
 		return unix.S_IFDIR

@@ -84,7 +84,7 @@ func (v *layerVerifier) compareTree(ctx context.Context, headers []*tar.Header) 
 	if err != nil {
 		return []Finding{layerFinding(v.layer, ProblemUnreadable, RepairNone, "%v", err)}
 	}
-	defer root.Close() // read only: nothing to lose
+	defer func() { _ = root.Close() }() // read only: nothing to lose
 	t.root = root
 	return t.run(ctx)
 }

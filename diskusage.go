@@ -65,11 +65,11 @@ func (d *diskUse) entry(e fs.DirEntry, dev uint64) error {
 	if !ok {
 		return nil
 	}
-	if uint64(st.Dev) != dev {
+	if st.Dev != dev {
 		return skipEntry(e)
 	}
 	if !e.IsDir() && st.Nlink > 1 {
-		key := inode{uint64(st.Dev), st.Ino}
+		key := inode{st.Dev, st.Ino}
 		if d.seen[key] {
 			return nil
 		}
@@ -84,7 +84,7 @@ func (d *diskUse) entry(e fs.DirEntry, dev uint64) error {
 
 func deviceOf(info fs.FileInfo) uint64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Dev)
+		return st.Dev
 	}
 	return 0
 }

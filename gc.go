@@ -106,6 +106,8 @@ func (s *Store) oldOrphans(e *exam, opts GCOptions) (old []Orphan, err error) {
 type collector struct {
 	store  *Store
 	mounts func() ([]string, error)
+	// keep, when not nil, moves an orphan somewhere else before it would be deleted.
+	keep func(Orphan) error
 
 	mounted []string
 	bins    map[string]*tempdir.Dir // by temp root
@@ -203,6 +205,11 @@ func (c *collector) stillOrphans(t *tx, opts GCOptions) (map[string]bool, error)
 func (c *collector) take(ctx context.Context, i int, o Orphan) error {
 	if point := c.mountBelow(o.Path); point != "" {
 		return fmt.Errorf("%s is mounted: %w", point, errdefs.ErrInUse)
+	}
+	if c.keep != nil {
+		if err := c.keep(o); err != nil {
+			return err
+		}
 	}
 	switch o.sort {
 	case orphanFile:

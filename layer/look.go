@@ -90,3 +90,16 @@ func (s *Store) dirsOf(l Layer) []string {
 	}
 	return []string{s.opts.GraphDir}
 }
+
+// Relink writes again what the driver notes about the layers that id stands on, from
+// the records (on-disk format, 4.4), and reports whether anything changed. It does
+// nothing for drivers without such notes. Notes that are whole and contradict the
+// records are an errdefs.ErrCorrupt and stay. It takes the exclusive locks.
+func (s *Store) Relink(ctx context.Context, id ID) (changed bool, err error) {
+	tx, err := s.Begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer closing(&err, tx)
+	return tx.heal(ctx, id)
+}

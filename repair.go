@@ -1,0 +1,172 @@
+package strata
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/layer"
+)
+
+// RepairOptions belong to Repair.
+type RepairOptions struct {
+	// Remove also takes away what nothing else cures: damaged images, damaged layers
+	// with the images on them, layers that nothing needs. Without it they are left.
+	Remove bool
+	// Containers also removes damaged containers, with Remove.
+	Containers bool
+	// Discard deletes what is removed instead of moving it to the trash folder.
+	Discard bool
+}
+
+// RepairReport is what Repair did.
+type RepairReport struct {
+	// Cured findings are gone, or were gone by the time it was their turn.
+	Cured []Finding
+	// Left are those that stay, with the reason.
+	Left []RepairFailure
+	// Trash is the folder that holds what was removed, "" if nothing was.
+	Trash string
+}
+
+// RepairFailure is a finding that was not cured.
+type RepairFailure struct {
+	Finding
+	Err error
+}
+
+// Repair cures the findings of a check, one object at a time, and goes on after a
+// failure. What is sound stays; what can be derived from the records is written
+// again; what has to be removed goes to a dated folder below "strata/trash" of the
+// graph root. Objects of additional stores are never touched. Removing an image
+// also removes the layers that only it needs. A cancelled call leaves the findings
+// that were not reached.
+func (s *Store) Repair(ctx context.Context, report *CheckReport, opts RepairOptions) (*RepairReport, error) {
+	r := &repairer{store: s, opts: opts, report: report, trash: s.newTrash(time.Now()), done: map[objectKey]error{}}
+	out := &RepairReport{}
+	for _, f := range r.ordered(report.Findings) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := r.cure(ctx, f); err != nil {
+			out.Left = append(out.Left, RepairFailure{f, err})
+		} else {
+			out.Cured = append(out.Cured, f)
+		}
+	}
+	if r.trash.used() {
+		out.Trash = r.trash.dir
+	}
+	return out, nil
+}
+
+// repairer is one run.
+type repairer struct {
+	store  *Store
+	opts   RepairOptions
+	report *CheckReport
+	trash  *trashBin
+	// done are the objects that were removed, or could not be.
+	done map[objectKey]error
+}
+
+// ordered puts what users need first: containers, then images, then layers from the
+// top of their stacks down; leftovers come last, since removing makes some.
+func (r *repairer) ordered(in []Finding) []Finding {
+	rank := func(f Finding) int {
+		switch {
+		case f.Repair == RepairCollect:
+			return 3
+		case f.Kind == KindContainer:
+			return 0
+		case f.Kind == KindImage:
+			return 1
+		}
+		return 2
+	}
+	out := slices.Clone(in)
+	slices.Reverse(out) // children mostly come after their parents
+	slices.SortStableFunc(out, func(a, b Finding) int { return rank(a) - rank(b) })
+	return out
+}
+
+func (r *repairer) cure(ctx context.Context, f Finding) error {
+	if f.ReadOnly {
+		return fmt.Errorf("%s %s is in a store that is only read: %w", f.Kind, f.ID, errdefs.ErrReadOnly)
+	}
+	switch f.Repair {
+	case RepairOpen:
+		_, err := r.store.Layers(ctx)
+		return err
+	case RepairRelink:
+		_, err := r.store.layers.Relink(ctx, layer.ID(f.ID))
+		return err
+	case RepairCount:
+		return r.resetCount(ctx, layer.ID(f.ID))
+	case RepairRecord:
+		return r.recordItem(ctx, f)
+	case RepairCollect:
+		return r.collect(ctx, f)
+	case RepairReload, RepairRemoveLayer, RepairRemoveImage, RepairRemoveContainer:
+		return r.remove(ctx, f)
+	}
+	return fmt.Errorf("%s: no repair is known: %w", f, errdefs.ErrUnsupported)
+}
+
+// resetCount takes a count back that the kernel knows nothing of. The driver unmounts
+// nothing, since nothing is mounted.
+func (r *repairer) resetCount(ctx context.Context, id layer.ID) error {
+	if state := r.store.mountState(); state != nil {
+		if _, mounted, err := state.Mounted(ctx, graphdriver.ID(id)); err != nil || mounted {
+			return err
+		}
+	}
+	_, err := r.store.layers.Unmount(ctx, id, layer.UnmountOptions{Force: true})
+	return err
+}
+
+// recordItem notes length and digest of a container's data item as it is.
+func (r *repairer) recordItem(ctx context.Context, f Finding) error {
+	data, err := r.store.BigData(ctx, f.Kind, f.ID, f.Item)
+	if err != nil {
+		return err
+	}
+	return r.store.SetBigData(ctx, f.Kind, f.ID, f.Item, data)
+}
+
+// collect removes one leftover.
+func (r *repairer) collect(ctx context.Context, f Finding) error {
+	found, err := r.store.findOrphans(ctx, GCOptions{})
+	if err != nil {
+		return err
+	}
+	for _, o := range found {
+		if o.Path != f.Path {
+			continue
+		}
+		c := &collector{store: r.store, mounts: mountPoints}
+		if !r.opts.Discard {
+			c.keep = r.keepOrphan
+		}
+		_, failed, err := c.collect(ctx, GCOptions{}, []Orphan{o})
+		if err == nil && len(failed) > 0 {
+			err = failed[0].Err
+		}
+		return err
+	}
+	return nil // gone already
+}
+
+// keepOrphan moves a leftover to the trash; what is in the run root would not outlive
+// a reboot anyway.
+func (r *repairer) keepOrphan(o Orphan) error {
+	if strings.HasPrefix(o.Path, r.store.roots.run+"/") {
+		return nil
+	}
+	return r.trash.keep(filepath.Join("leftovers", filepath.Base(filepath.Dir(o.Path))), o.Path)
+}

@@ -1,0 +1,183 @@
+package strata
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/stratastore/strata/container"
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/layer"
+)
+
+// remove takes the object of a finding away; once for all of its findings.
+func (r *repairer) remove(ctx context.Context, f Finding) error {
+	if !r.opts.Remove || f.Kind == KindContainer && !r.opts.Containers {
+		return fmt.Errorf("%s would have to be removed: %w", f, errdefs.ErrUnsupported)
+	}
+	return r.removeObject(ctx, objectKey{f.Kind, f.ID})
+}
+
+func (r *repairer) removeObject(ctx context.Context, key objectKey) error {
+	if err, was := r.done[key]; was {
+		return err
+	}
+	var err error
+	switch key.kind {
+	case KindContainer:
+		err = r.removeContainer(ctx, container.ID(key.id))
+	case KindImage:
+		err = r.removeImage(ctx, image.ID(key.id))
+	case KindLayer:
+		err = r.removeLayer(ctx, layer.ID(key.id))
+	}
+	r.done[key] = err
+	return err
+}
+
+func (r *repairer) removeContainer(ctx context.Context, id container.ID) error {
+	c, err := r.store.Container(ctx, string(id))
+	if isUnknown(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := r.store.layers.Unmount(ctx, c.Layer, layer.UnmountOptions{Force: true}); err != nil && !errors.Is(err, layer.ErrUnknown) {
+		return err
+	}
+	object := "container-" + string(c.ID)
+	if err := errors.Join(r.note(object, c.Record), r.keepLayer(object, c.Layer), r.keep(object, r.store.containers.DataDir(c.ID))); err != nil {
+		return err
+	}
+	return r.store.DeleteContainer(ctx, string(c.ID))
+}
+
+func (r *repairer) removeImage(ctx context.Context, id image.ID) error {
+	i, err := r.store.Image(ctx, string(id))
+	if isUnknown(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	going, err := r.store.DeleteImage(ctx, string(i.ID), DeleteImageOptions{DryRun: true})
+	if err != nil {
+		return fmt.Errorf("deleting image %s: %w", i.ID, err)
+	}
+	object := "image-" + string(i.ID)
+	if err := errors.Join(r.note(object, i.Record), r.keep(object, r.store.images.DataDir(i))); err != nil {
+		return err
+	}
+	for _, id := range going {
+		if err := r.keepLayer(object, id); err != nil {
+			return err
+		}
+	}
+	_, err = r.store.DeleteImage(ctx, string(i.ID), DeleteImageOptions{})
+	return err
+}
+
+// removeLayer removes the images on the layer first, and layers on it that nothing
+// needs any more.
+func (r *repairer) removeLayer(ctx context.Context, id layer.ID) error {
+	e, err := r.store.examine(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if !e.whole() {
+		return corruptRecords("remove layer "+string(id), e)
+	}
+	of := e.layerIndex()
+	for _, i := range e.snap.Images {
+		on := func(top layer.ID) bool { return slices.Contains(stackOf(top, of), id) }
+		if !i.ReadOnly && slices.ContainsFunc(i.TopLayers(), on) {
+			if err := r.removeObject(ctx, objectKey{KindImage, string(i.ID)}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, l := range e.snap.Layers {
+		if l.Parent == id && !l.ReadOnly {
+			if err := r.removeObject(ctx, objectKey{KindLayer, string(l.ID)}); err != nil {
+				return err
+			}
+		}
+	}
+	return r.removeBareLayer(ctx, id)
+}
+
+// removeBareLayer removes a layer that nothing needs.
+func (r *repairer) removeBareLayer(ctx context.Context, id layer.ID) error {
+	l, err := r.unusedLayer(ctx, id)
+	if isUnknown(err) || errors.Is(err, layer.ErrUnknown) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	object := "layer-" + string(id)
+	if err := errors.Join(r.note(object, l.Record), r.keepLayer(object, id)); err != nil {
+		return err
+	}
+	return r.store.DeleteLayer(ctx, string(id))
+}
+
+func (r *repairer) unusedLayer(ctx context.Context, id layer.ID) (l layer.Layer, err error) {
+	t, err := r.store.begin(ctx, want{layers: shared, images: shared, containers: shared})
+	if err != nil {
+		return layer.Layer{}, err
+	}
+	defer t.end(&err)
+	if l, err = t.layers.Get(id); err != nil {
+		return l, err
+	}
+	images, err := t.images.ByTopLayer(id)
+	if err != nil {
+		return l, err
+	}
+	return l, t.layerUnused(l, images)
+}
+
+// note keeps the record of what is removed.
+func (r *repairer) note(object string, record any) error {
+	if r.opts.Discard {
+		return nil
+	}
+	data, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	return r.trash.note(object, data)
+}
+
+func (r *repairer) keep(object, path string) error {
+	if r.opts.Discard {
+		return nil
+	}
+	return r.trash.keep(object, path)
+}
+
+// keepLayer keeps the layer's content and what lies beside its record. Nothing may
+// need the layer.
+func (r *repairer) keepLayer(object string, id layer.ID) error {
+	p, err := r.store.place(id)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, graphdriver.ErrNotSupported) || p.home.readOnly {
+		return nil // nothing to keep, or nobody knows where
+	}
+	if err != nil {
+		return err
+	}
+	beside := layersDir(r.store.roots.graph, r.store.driver.name)
+	return errors.Join(
+		r.keep(filepath.Join(object, "content"), p.dir),
+		r.keep(filepath.Join(object, "content"), filepath.Join(beside, string(id)+".tar-split.gz")),
+		r.keep(filepath.Join(object, "data"), filepath.Join(beside, string(id))),
+	)
+}
