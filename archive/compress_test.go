@@ -205,7 +205,7 @@ func FuzzDecompress(f *testing.F) {
 			_, err = io.CopyN(io.Discard, r, 1<<22)
 			r.Close()
 		}
-		if err != nil && err != io.EOF && !errors.Is(err, errdefs.ErrCorrupt) && !errors.Is(err, errdefs.ErrLimit) {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errdefs.ErrCorrupt) && !errors.Is(err, errdefs.ErrLimit) {
 			t.Errorf("error = %v, want a kind", err)
 		}
 	})

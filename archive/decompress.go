@@ -96,8 +96,8 @@ func (u *unpacker) Read(p []byte) (n int, err error) {
 	if err == nil {
 		return n, nil
 	}
-	if err == io.EOF {
-		if _, err = u.in.ReadByte(); err == io.EOF {
+	if errors.Is(err, io.EOF) {
+		if _, err = u.in.ReadByte(); errors.Is(err, io.EOF) {
 			return n, io.EOF
 		}
 		if err == nil {

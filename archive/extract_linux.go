@@ -42,7 +42,7 @@ func Extract(ctx context.Context, dir string, diff io.Reader, opts ExtractOption
 	if err != nil {
 		return 0, fmt.Errorf("unpack layer: %w", err)
 	}
-	defer root.Close() // nothing is written through it
+	defer func() { _ = root.Close() }() // nothing is written through it
 	x := &extractor{ctx: ctx, root: root, opts: opts, attrs: attrSetter{opts: &opts}, made: map[string]*made{}}
 	x.pool = startWorkers(&x.attrs, opts.Workers)
 	err = x.entries(s)
@@ -81,7 +81,7 @@ func (x *extractor) entries(s *Stream) error {
 			return context.Cause(x.ctx)
 		}
 		it, err := s.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

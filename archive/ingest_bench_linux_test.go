@@ -3,11 +3,11 @@ package archive_test
 import (
 	"bytes"
 	"context"
+	gobuild "go/build"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -19,7 +19,7 @@ import (
 // sourceBlob is a tar of the Go installation's source tree: some 13,000 real files.
 func sourceBlob(b *testing.B, c archive.Compression) []byte {
 	b.Helper()
-	root := runtime.GOROOT()
+	root := gobuild.Default.GOROOT
 	if _, err := os.Stat(filepath.Join(root, "src", "net")); err != nil {
 		b.Skip("no Go source tree here")
 	}
@@ -48,7 +48,7 @@ func eachIntoFresh(b *testing.B, bytes int64, unpack func(dir string)) {
 	base := b.TempDir()
 	for b.Loop() {
 		b.StopTimer()
-		dir, err := os.MkdirTemp(base, "")
+		dir, err := os.MkdirTemp(base, "") //nolint:usetesting // one for each round, removed in it
 		if err != nil {
 			b.Fatal(err)
 		}

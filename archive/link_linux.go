@@ -21,7 +21,7 @@ func (s *attrSetter) linked(d *rootfd.Dir, base string, a *attrs) error {
 	isLink := st.Mode&unix.S_IFMT == unix.S_IFLNK
 	sameOwner := !s.mustChown(&st, a)
 	sameMode := isLink || st.Mode&0o7777 == a.mode
-	sameTime := st.Mtim.Sec == a.mtime.Unix() && int64(st.Mtim.Nsec) == int64(a.mtime.Nanosecond())
+	sameTime := st.Mtim.Sec == a.mtime.Unix() && st.Mtim.Nsec == int64(a.mtime.Nanosecond())
 	if sameOwner && sameMode && sameTime && len(a.xattrs) == 0 {
 		return nil
 	}

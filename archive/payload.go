@@ -2,6 +2,7 @@ package archive
 
 import (
 	"archive/tar"
+	"errors"
 	"io"
 	"path"
 	"strings"
@@ -79,7 +80,7 @@ func (s *Stream) content(p []byte) (n int, err error) {
 		s.err = s.tap.err
 	case l.left == 0, err == nil:
 		s.err = s.split.failed()
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		s.err = s.corrupt(io.ErrUnexpectedEOF)
 	default:
 		s.err = s.corrupt(err)

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"hash"
 	"io"
 	"sync/atomic"
@@ -86,7 +87,7 @@ func (f *fan) one(c *chunk, read func([]byte) (int, error)) (end bool) {
 	c.buf = buffers.get(fanChunk)
 	n, err := read(c.buf.data)
 	f.n.Add(int64(n))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		f.err = err
 	}
 	c.data = c.buf.data[:n]
@@ -94,7 +95,7 @@ func (f *fan) one(c *chunk, read func([]byte) (int, error)) (end bool) {
 	for _, out := range f.outs {
 		out <- c
 	}
-	return err == io.EOF
+	return errors.Is(err, io.EOF)
 }
 
 // fillUp is io.ReadFull without its opinion of a short end.

@@ -90,7 +90,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 			n := copy(p, s.out)
 			s.out = s.out[n:]
 			return n, nil
-		case s.err == io.EOF:
+		case errors.Is(s.err, io.EOF):
 			return s.tail(p)
 		case s.err != nil:
 			return 0, s.err
@@ -139,11 +139,11 @@ func (s *Stream) advance() (raw []byte) {
 	switch {
 	case s.tap.err != nil:
 		s.err = s.tap.err
-	case err == io.EOF && !s.dangling(raw):
+	case errors.Is(err, io.EOF) && !s.dangling(raw):
 		s.split.segment(raw)
 		s.load.filed = true // what follows belongs to no entry
 		s.err = io.EOF
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		s.err = s.corrupt(io.ErrUnexpectedEOF)
 	case err != nil:
 		s.err = s.corrupt(err)
@@ -224,11 +224,11 @@ func (s *Stream) Finish() error {
 		}
 		s.advance()
 	}
-	if s.err != io.EOF {
+	if !errors.Is(s.err, io.EOF) {
 		return s.err
 	}
 	for {
-		if _, err := s.tail(buf.data); err == io.EOF {
+		if _, err := s.tail(buf.data); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
@@ -243,14 +243,14 @@ func (s *Stream) tail(p []byte) (int, error) {
 	}
 	n, err := s.tap.Read(p)
 	s.load.raw(s, p[:n])
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		s.load.flush(s)
 		if err = s.split.flush(); err == nil {
 			s.done = true
 			err = io.EOF
 		}
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
 	}
 	return n, err

@@ -5,11 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	gobuild "go/build"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -69,7 +69,7 @@ func readAll(data []byte, opts StreamOptions, bytesWanted bool) (*Stream, []byte
 		}
 	} else {
 		for {
-			if _, err := s.next(); err == io.EOF {
+			if _, err := s.next(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				return s, nil, err
@@ -82,7 +82,7 @@ func readAll(data []byte, opts StreamOptions, bytesWanted bool) (*Stream, []byte
 // tarsOfOthers are the test files of Go's own parser, where the sources are there.
 func tarsOfOthers(t testing.TB) map[string][]byte {
 	found := map[string][]byte{"plain layer": plainLayer(t)}
-	names, err := filepath.Glob(filepath.Join(runtime.GOROOT(), "src/archive/tar/testdata/*.tar"))
+	names, err := filepath.Glob(filepath.Join(gobuild.Default.GOROOT, "src/archive/tar/testdata/*.tar"))
 	if err != nil {
 		t.Fatal(err)
 	}

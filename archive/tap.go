@@ -1,6 +1,9 @@
 package archive
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // tap stands between a tar's bytes and its parser. It counts them, caps them
 // and, while a header is being read, keeps them: the parser reads no byte
@@ -37,7 +40,7 @@ func (t *tap) Read(p []byte) (int, error) {
 			err = limitError("bytes of headers for one entry", t.maxHeader)
 		}
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		t.err = err
 	}
 	return n, err

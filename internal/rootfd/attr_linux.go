@@ -1,6 +1,7 @@
 package rootfd
 
 import (
+	"errors"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -75,7 +76,7 @@ func grow(fill func([]byte) (int, error)) ([]byte, error) {
 	for size := 256; ; size *= 4 {
 		buf := make([]byte, size)
 		n, err := fill(buf)
-		if err == unix.ERANGE && size < 1<<20 {
+		if errors.Is(err, unix.ERANGE) && size < 1<<20 {
 			continue
 		}
 		if err != nil {

@@ -36,7 +36,7 @@ func (c *dirCache) get(name string) *Dir {
 		return nil
 	}
 	c.used.MoveToFront(e)
-	return e.Value.(kept).dir.Hold()
+	return valueOf(e).dir.Hold()
 }
 
 // put keeps d under name and lets go of the one that was unused for longest.
@@ -64,7 +64,7 @@ func (c *dirCache) forget(name string) {
 	defer c.mu.Unlock()
 	for e := c.used.Front(); e != nil; {
 		next := e.Next()
-		if n := e.Value.(kept).name; below(n, name) {
+		if n := valueOf(e).name; below(n, name) {
 			c.remove(e)
 		}
 		e = next
@@ -76,7 +76,8 @@ func (c *dirCache) drop() { c.forget(".") }
 
 // remove is for callers that hold the mutex; it is the only place that lets go.
 func (c *dirCache) remove(e *list.Element) {
-	k := c.used.Remove(e).(kept)
+	k := valueOf(e)
+	c.used.Remove(e)
 	delete(c.byName, k.name)
 	k.dir.Release()
 }
@@ -85,4 +86,10 @@ func (c *dirCache) remove(e *list.Element) {
 func below(name, dir string) bool {
 	rest, ok := strings.CutPrefix(name, dir)
 	return dir == "." || ok && (rest == "" || rest[0] == '/')
+}
+
+// valueOf is the only reader of the list's values, which are all of one type.
+func valueOf(e *list.Element) kept {
+	k, _ := e.Value.(kept)
+	return k
 }

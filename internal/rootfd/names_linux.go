@@ -25,6 +25,7 @@ func inside(base string, err error) error {
 // pathError names the object of err. An error that names one already, relative
 // to name, gets the longer name.
 func pathError(op, name string, err error) error {
+	//nolint:errorlint // only the outermost one has a path relative to name
 	if inner, ok := err.(*fs.PathError); ok {
 		return &fs.PathError{Op: inner.Op, Path: name + "/" + inner.Path, Err: inner.Err}
 	}

@@ -75,7 +75,7 @@ func open(at int, name string, flags int, perm uint32) (fd int, err error) {
 // retry repeats a system call that a signal interrupted.
 func retry(call func() error) error {
 	for {
-		if err := call(); err != unix.EINTR {
+		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

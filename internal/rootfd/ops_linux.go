@@ -92,8 +92,8 @@ func (r *Root) Remove(name string) error {
 	defer r.forget(name)
 	return r.at("remove", name, func(d *Dir, base string) error {
 		err := d.Unlink(base)
-		if err == unix.EISDIR || err == unix.EPERM {
-			if dirErr := d.Rmdir(base); dirErr != unix.ENOTDIR {
+		if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
+			if dirErr := d.Rmdir(base); !errors.Is(dirErr, unix.ENOTDIR) {
 				return dirErr
 			}
 		}

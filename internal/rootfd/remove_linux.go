@@ -66,14 +66,14 @@ type remover struct {
 
 func (r *remover) remove(d *Dir, base string, depth int) error {
 	err := d.Unlink(base)
-	if err != unix.EISDIR && err != unix.EPERM {
+	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
 		return err
 	}
 	// Linux says EISDIR; EPERM is POSIX's word, and an immutable file's.
 	switch dirErr := d.Rmdir(base); {
-	case dirErr == unix.ENOTDIR:
+	case errors.Is(dirErr, unix.ENOTDIR):
 		return err
-	case dirErr != unix.ENOTEMPTY && dirErr != unix.EEXIST:
+	case !errors.Is(dirErr, unix.ENOTEMPTY) && !errors.Is(dirErr, unix.EEXIST):
 		return dirErr
 	case depth >= removeDepth && r.moveUp(d, base):
 		return nil
