@@ -38,7 +38,7 @@ func writePages(ctx context.Context, c *Call, dir string) error {
 	}
 	pages := map[string][]byte{programName + ".1": generalPage(c.command)}
 	for _, v := range c.command.verbs {
-		pages[programName+"-"+v.Name+".1"] = verbPage(c.command, v)
+		pages[pageName(v)+".1"] = verbPage(c.command, v)
 	}
 	for name, text := range pages {
 		if err := ctx.Err(); err != nil {
@@ -170,8 +170,11 @@ func generalPage(c *command) []byte {
 	return p.b.Bytes()
 }
 
+// pageName is the title of a verb's page.
+func pageName(v *Verb) string { return programName + "-" + strings.ReplaceAll(v.Name, " ", "-") }
+
 func verbPage(c *command, v *Verb) []byte {
-	name := programName + "-" + v.Name
+	name := pageName(v)
 	p := newPage(name, name, strings.ToLower(v.Summary[:1])+v.Summary[1:])
 	p.section("SYNOPSIS")
 	p.text(usageLine(v))

@@ -73,16 +73,14 @@ func (m *modern) command() *cobra.Command {
 	root.SetFlagErrorFunc(m.optionMistake)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { m.help(cmd) })
 	root.SetHelpCommand(m.helpCommand())
-	for _, v := range m.verbs {
-		root.AddCommand(m.verbCommand(v))
-	}
+	m.addVerbs(root)
 	return root
 }
 
 func (m *modern) verbCommand(v *Verb) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               v.Name,
-		Aliases:           v.Aliases,
+		Use:               lastWord(v.Name),
+		Aliases:           lastWords(v.Aliases),
 		Short:             v.Summary,
 		Args:              func(_ *cobra.Command, args []string) error { return m.countMistake(v, args) },
 		RunE:              func(cmd *cobra.Command, args []string) error { return m.start(cmd.Context(), v, args) },

@@ -26,12 +26,16 @@ func usageLine(v *Verb) string {
 
 // help prints the help of a command.
 func (m *modern) help(cmd *cobra.Command) {
-	v := findVerb(m.verbs, cmd.Name())
-	if v == nil || !cmd.HasParent() {
+	v := findVerb(m.verbs, verbName(cmd))
+	f, isFamily := findFamily(verbName(cmd))
+	switch {
+	case isFamily:
+		_ = m.familyHelp(f)
+	case v == nil || !cmd.HasParent():
 		_ = m.generalHelp()
-		return
+	default:
+		_ = m.verbHelp(v)
 	}
-	_ = m.verbHelp(v)
 }
 
 // helpCommand is "strata help [COMMAND]".
@@ -42,9 +46,16 @@ func (m *modern) helpCommand() *cobra.Command {
 			if len(args) == 0 {
 				return m.generalHelp()
 			}
-			v := findVerb(m.verbs, args[0])
+			name := strings.Join(args, " ")
+			if f, ok := findFamily(name); ok {
+				return m.familyHelp(f)
+			}
+			v := findVerb(m.verbs, name)
 			if v == nil {
-				return usagef(m.verbHint(args[0]), "no help for %q: there is no such command", args[0])
+				v = findVerb(m.verbs, args[0])
+			}
+			if v == nil {
+				return usagef(m.verbHint(name), "no help for %q: there is no such command", name)
 			}
 			return m.verbHelp(v)
 		},

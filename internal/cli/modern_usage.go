@@ -28,6 +28,9 @@ func verbFirst(words []string, list []*Verb, global []option.Option) []string {
 			if known && !o.IsBool() && !strings.Contains(word, "=") {
 				i++
 			}
+		case isFamily(word):
+			rest := slices.Delete(slices.Clone(words), i, i+1)
+			return append([]string{word}, verbFirst(rest, familyMembers(word, list), global)...)
 		case word == "help" || strings.HasPrefix(word, cobra.ShellCompRequestCmd) || findVerb(list, word) != nil:
 			return append([]string{word}, slices.Delete(slices.Clone(words), i, i+1)...)
 		case !guess:
@@ -74,6 +77,9 @@ func (m *modern) noSuchVerb(_ *cobra.Command, args []string) error {
 
 func (m *modern) verbHint(word string) string {
 	names := []string{"help"}
+	for _, f := range families() {
+		names = append(names, f.name)
+	}
 	for _, v := range m.verbs {
 		names = append(names, v.names()...)
 	}
@@ -117,7 +123,7 @@ func plural(n int, noun string) string {
 
 // optionMistake words what pflag found wrong.
 func (m *modern) optionMistake(cmd *cobra.Command, err error) error {
-	v := findVerb(m.verbs, cmd.Name())
+	v := findVerb(m.verbs, verbName(cmd))
 	where := programName
 	options := m.globals.modernOptions()
 	if v != nil {

@@ -166,7 +166,7 @@ func TestMeant(t *testing.T) {
 }
 
 func TestVerbFirst(t *testing.T) {
-	list := verbs()
+	list := append(verbs(), &Verb{Name: "volume ls", Aliases: []string{"volume list"}})
 	global := (&globals{}).modernOptions()
 	tests := []struct{ name, in, want string }{
 		{"verb first", "layers -t", "layers -t"},
@@ -181,6 +181,9 @@ func TestVerbFirst(t *testing.T) {
 		{"unknown verb", "-j foo layers", "-j foo layers"},
 		{"behind two dashes", "-- layers", "-- layers"},
 		{"a lone dash", "- layers", "- layers"},
+		{"family first", "-j volume ls -q", "volume ls -j -q"},
+		{"option before a family's verb", "volume --filter name=x -j list", "volume list --filter name=x -j"},
+		{"verb outside of the family", "volume layers", "volume layers"},
 		{"nothing", "", ""},
 	}
 	for _, tt := range tests {

@@ -13,7 +13,8 @@ const unlimited = -1
 
 // Verb is one command of the command line, for both manners.
 type Verb struct {
-	// Name is the name that help shows; Aliases are also understood.
+	// Name is the name that help shows; Aliases are also understood. A name of two words,
+	// "volume create", is a verb of a family, and so are its aliases.
 	Name    string
 	Aliases []string
 	// Group is the heading in the help.
@@ -69,6 +70,7 @@ const (
 	groupContainers group = "Containers"
 	groupLayers     group = "Layers"
 	groupMounts     group = "Mounts"
+	groupVolumes    group = "Volumes"
 	groupChanges    group = "Changes and diffs"
 	groupNames      group = "Names and metadata"
 	groupData       group = "Attached data"
@@ -78,7 +80,7 @@ const (
 
 func groups() []group {
 	return []group{
-		groupImages, groupContainers, groupLayers, groupMounts, groupChanges,
+		groupImages, groupContainers, groupLayers, groupMounts, groupVolumes, groupChanges,
 		groupNames, groupData, groupStore, groupCommand,
 	}
 }

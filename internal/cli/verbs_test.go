@@ -218,8 +218,11 @@ func TestStoriesCoverVerbs(t *testing.T) {
 }
 
 func note(stories map[*Verb]*told, list []*Verb, prefix, command string, words []string) {
-	for _, w := range words {
+	for i, w := range words {
 		v := findVerb(list, w)
+		if isFamily(w) && i+1 < len(words) {
+			v = findVerb(list, w+" "+words[i+1])
+		}
 		if v == nil {
 			continue
 		}
