@@ -30,8 +30,16 @@ type CommitOptions struct {
 	Names []string
 	// Author and Message go into configuration and history; "" keeps the base's author.
 	Author, Message string
-	// Created is the image's time; zero means now.
+	// CreatedBy is the history's account of the step; "" says that strata committed.
+	CreatedBy string
+	// Created is the image's time; zero means Epoch, and now without one.
 	Created time.Time
+	// Epoch, when not zero, makes the image reproducible: nothing in the layer is
+	// newer, so that the same changes give the same image ID.
+	Epoch time.Time
+	// Edit changes what containers of the image are started with, beginning with what
+	// the base says; nil changes nothing. Its error ends Commit before anything is recorded.
+	Edit func(*v1.ImageConfig) error
 	// Progress is told about the layer; nil is not.
 	Progress Progress
 }
@@ -44,9 +52,7 @@ func Commit(ctx context.Context, store CommitStore, nameOrID string, opts Commit
 	if err != nil {
 		return Loaded{}, err
 	}
-	if opts.Created.IsZero() {
-		opts.Created = time.Now()
-	}
+	opts.Created = createdAt(opts.Created, opts.Epoch)
 	out, err := commit(ctx, store, c, opts)
 	if err != nil {
 		return Loaded{}, fmt.Errorf("commit container %s: %w", short(string(c.ID)), err)
@@ -70,22 +76,35 @@ func commit(ctx context.Context, store CommitStore, c container.Container, opts 
 				"make that layer with: strata diff "+string(l.ID)+" | strata import-layer")
 		}
 	}
-	task := orSilent(opts.Progress).Start("commit "+short(string(c.ID)), -1)
-	diff, err := store.Diff(ctx, string(c.Layer), "", strata.DiffOptions{Compression: strata.CompressionNone})
+	if config, err = editConfig(config, opts.Edit); err != nil {
+		return Loaded{}, err
+	}
+	l, err := commitLayer(ctx, store, c, top, opts)
 	if err != nil {
-		task.Done("failed")
 		return Loaded{}, err
 	}
-	l, err := storeDiff(ctx, store, top, diff, task)
-	if err = errors.Join(err, diff.Close()); err != nil {
-		task.Done("failed")
-		return Loaded{}, err
-	}
-	task.Done("done")
 	if config, err = extendConfig(config, l, opts); err != nil {
 		return Loaded{}, err
 	}
 	return build(ctx, store, config, append(base, l), opts.Names)
+}
+
+// commitLayer stores the container's changes as a layer on top of the others.
+func commitLayer(ctx context.Context, store CommitStore, c container.Container, top layer.ID, opts CommitOptions) (layer.Layer, error) {
+	task := orSilent(opts.Progress).Start("commit "+short(string(c.ID)), -1)
+	diff, err := store.Diff(ctx, string(c.Layer), "", strata.DiffOptions{Compression: strata.CompressionNone})
+	if err != nil {
+		task.Done("failed")
+		return layer.Layer{}, err
+	}
+	in := clamped(ctx, diff, opts.Epoch)
+	l, err := storeDiff(ctx, store, top, in, task)
+	if err = errors.Join(err, in.Close(), diff.Close()); err != nil {
+		task.Done("failed")
+		return layer.Layer{}, err
+	}
+	task.Done("done")
+	return l, nil
 }
 
 // commitBase returns the layers below the container, base first, and the
@@ -125,36 +144,4 @@ func emptyConfig(layers []layer.Layer) ([]byte, error) {
 		img.RootFS.DiffIDs = append(img.RootFS.DiffIDs, digest.Digest(l.DiffID))
 	}
 	return json.Marshal(img)
-}
-
-// extendConfig adds a layer and a line of history. Members that this package does
-// not know (health checks, an engine's own) stay as they are.
-func extendConfig(config []byte, l layer.Layer, opts CommitOptions) ([]byte, error) {
-	members := map[string]json.RawMessage{}
-	if err := json.Unmarshal(config, &members); err != nil {
-		return nil, fmt.Errorf("configuration: %w: %w", err, errdefs.ErrCorrupt)
-	}
-	var img v1.Image
-	if err := json.Unmarshal(config, &img); err != nil {
-		return nil, fmt.Errorf("configuration: %w: %w", err, errdefs.ErrCorrupt)
-	}
-	created := opts.Created.UTC()
-	img.RootFS.Type = "layers"
-	img.RootFS.DiffIDs = append(img.RootFS.DiffIDs, digest.Digest(l.DiffID))
-	img.History = append(img.History, v1.History{Created: &created, CreatedBy: "strata commit", Author: opts.Author, Comment: opts.Message})
-	changed := map[string]any{"created": created, "rootfs": img.RootFS, "history": img.History}
-	if opts.Author != "" {
-		changed["author"] = opts.Author
-	}
-	for name, v := range changed {
-		text, err := json.Marshal(v)
-		if err != nil {
-			return nil, err
-		}
-		members[name] = text
-	}
-	for _, stale := range []string{"container", "id", "parent", "parent_id"} {
-		delete(members, stale) // Docker's notes on the container that the base came from
-	}
-	return json.Marshal(members)
 }

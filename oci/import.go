@@ -20,9 +20,12 @@ type ImportOptions struct {
 	Names []string
 	// Message goes into the history.
 	Message string
-	// Created is the image's time; zero means now. With a fixed one, the same tar
-	// gives the same image ID.
+	// Created is the image's time; zero means Epoch, and now without one. With a
+	// fixed one, the same tar gives the same image ID.
 	Created time.Time
+	// Epoch, when not zero, makes the image of a directory reproducible: no file in
+	// it is newer. It does not touch the bytes of a tar.
+	Epoch time.Time
 	// Platform is written to the configuration; the zero value is the program's own.
 	Platform v1.Platform
 	// Progress is told about the layer; nil is not.
@@ -32,9 +35,7 @@ type ImportOptions struct {
 // Import makes an image of one layer from a root file system's tar, which may be
 // compressed. After an error, the complete layer may be left; nothing refers to it.
 func Import(ctx context.Context, store Store, tar io.Reader, opts ImportOptions) (Loaded, error) {
-	if opts.Created.IsZero() {
-		opts.Created = time.Now()
-	}
+	opts.Created = createdAt(opts.Created, opts.Epoch)
 	if opts.Platform.OS == "" {
 		var err error
 		if opts.Platform, err = ParsePlatform(""); err != nil {
@@ -76,5 +77,7 @@ func ImportDir(ctx context.Context, store Store, dir string, opts ImportOptions)
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(archive.Pack(ctx, w, dir, archive.PackOptions{})) }()
 	defer r.Close()
-	return Import(ctx, store, r, opts)
+	in := clamped(ctx, r, opts.Epoch)
+	defer in.Close()
+	return Import(ctx, store, in, opts)
 }

@@ -16,7 +16,13 @@ func createdOption(p *string) option.Option {
 	return option.As("TIME", option.String(p, "created", "Creation time of the image: seconds since 1970 or 2026-01-31T12:00:00Z"))
 }
 
-func parseCreated(text string) (time.Time, error) {
+// epochOption makes an image reproducible.
+func epochOption(p *string) option.Option {
+	return option.As("TIME", option.String(p, "source-date-epoch", "Reproducible image: created then, and no file of the layer newer"))
+}
+
+// parseTime reads the value of an option; "" is the zero time.
+func parseTime(name, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -25,14 +31,14 @@ func parseCreated(text string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return t, usagef("for example 1767225600 or 2026-01-01T00:00:00Z", "--created %s: not a time", quoteWord(text))
+		return t, usagef("for example 1767225600 or 2026-01-01T00:00:00Z", "%s %s: not a time", name, quoteWord(text))
 	}
 	return t.UTC(), nil
 }
 
 func importVerb() *Verb {
 	var names []string
-	var message, created, platform string
+	var message, created, epoch, platform string
 	return &Verb{
 		Name: "import", Group: groupImages, Summary: "Make an image of a root file system", Args: "TAR|DIR|-", Min: 1, Max: 1,
 		JSON: true, Files: true,
@@ -40,11 +46,13 @@ func importVerb() *Verb {
 		Examples: []Example{
 			{"Make an image of a Debian tree", "debootstrap stable rootfs && strata import --name debian rootfs"},
 			{"Make the same image ID every time", "strata import --created 0 --name base rootfs.tar"},
+			{"… of a tree whose files are made anew", "strata import --source-date-epoch 1767225600 --name base rootfs"},
 		},
 		Options: []option.Option{
 			option.List(&names, "name,n", "Name for the image, repeatable"),
 			option.As("TEXT", option.String(&message, "message,m", "Remark for the image's history")),
 			createdOption(&created),
+			epochOption(&epoch),
 			option.As("OS/ARCH", option.String(&platform, "platform", "Platform of the image; this one otherwise")),
 		},
 		Run: func(ctx context.Context, c *Call) error {
@@ -53,7 +61,10 @@ func importVerb() *Verb {
 			if opts.Names, err = localNames(names); err != nil {
 				return err
 			}
-			if opts.Created, err = parseCreated(created); err != nil {
+			if opts.Created, err = parseTime("--created", created); err != nil {
+				return err
+			}
+			if opts.Epoch, err = parseTime("--source-date-epoch", epoch); err != nil {
 				return err
 			}
 			if opts.Platform, err = parsePlatform(platform); err != nil {
