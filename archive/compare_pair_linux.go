@@ -155,3 +155,9 @@ func firstFailure(errs ...error) error {
 	}
 	return nil
 }
+
+// containerID translates one ID of the host's; ok is false if no range has it.
+func containerID(ranges []idmap.Range, id uint32) (ctr int64, ok bool) {
+	uid, _, err := idmap.Mapping{UIDs: ranges}.ToContainer(int(id), 0)
+	return int64(uid), err == nil
+}

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -149,41 +148,11 @@ func (r *xattrReader) call(n *node, do func(buf []byte) (int, error)) ([]byte, e
 	}
 }
 
-// Layout of a file capability, linux/capability.h: struct vfs_ns_cap_data is a
-// struct vfs_cap_data with the namespace's root user behind it.
-const (
-	capRevisionMask = 0xff000000
-	capRevision2    = 0x02000000
-	capRevision3    = 0x03000000
-	capSize2        = 20
-	capSize3        = 24
-)
-
 // translate turns a capability that belongs to a user namespace into the one
 // that is seen inside of it; every other attribute stays as it is.
 func (r *xattrReader) translate(name, value string) string {
-	if name != xattrCapability || r.mapping.Empty() || len(value) != capSize3 {
+	if name != xattrCapability {
 		return value
 	}
-	b := []byte(value)
-	magic := binary.LittleEndian.Uint32(b)
-	if magic&capRevisionMask != capRevision3 {
-		return value
-	}
-	root, ok := containerID(r.mapping.UIDs, binary.LittleEndian.Uint32(b[capSize2:]))
-	switch {
-	case !ok:
-		return value
-	case root == 0:
-		binary.LittleEndian.PutUint32(b, magic&^uint32(capRevisionMask)|capRevision2)
-		return string(b[:capSize2])
-	}
-	binary.LittleEndian.PutUint32(b[capSize2:], uint32(root))
-	return string(b)
-}
-
-// containerID translates one ID of the host's; ok is false if no range has it.
-func containerID(ranges []idmap.Range, id uint32) (ctr int64, ok bool) {
-	uid, _, err := idmap.Mapping{UIDs: ranges}.ToContainer(int(id), 0)
-	return int64(uid), err == nil
+	return r.mapping.CapabilityToContainer(value)
 }

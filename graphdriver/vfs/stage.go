@@ -11,7 +11,7 @@ import (
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
-	"github.com/stratastore/strata/graphdriver/vfs/internal/treecopy"
+	"github.com/stratastore/strata/internal/treecopy"
 	"github.com/stratastore/strata/internal/tempdir"
 )
 

@@ -19,7 +19,7 @@ var levels = [][]string{
 	{"internal/idmap", "internal/faults", "internal/layering"},
 	{"internal/atomicfile", "internal/rootfd", "internal/mountapi", "internal/objectid", "lockfile"},
 	{"internal/testutil"},
-	{"internal/bigdata", "internal/tempdir", "internal/recordfile", "config", "volume/internal"},
+	{"internal/bigdata", "internal/tempdir", "internal/treecopy", "internal/recordfile", "config", "volume/internal"},
 	{"volume"}, // stands alone: an image as a base comes in by an interface
 	{"archive"},
 	{"graphdriver"},

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/idmap"
 )
 
 // Options tune a copy. The zero value is right for a privileged process.
@@ -21,12 +23,18 @@ type Options struct {
 	Unprivileged bool
 	// IgnoreChownErrors goes on when an owner can not be set.
 	IgnoreChownErrors bool
+	// Move changes the owners on the way, of file capabilities too. An owner that it has
+	// no place for is an error (idmap.ErrUnmapped).
+	Move idmap.Move
+	// AllXattrs copies every extended attribute but the SELinux label; without it only
+	// those that a vfs layer has.
+	AllXattrs bool
 	// Workers is how many files are copied at once; 0 means one per processor, 8 at most.
 	Workers int
 }
 
 // Copy fills the empty directory dst with what is in src and gives it src's own mode,
-// owner, attributes and times. Regular files are reflinks where the file system has
+// owner, attributes and times, owners moved as opts say. Regular files are reflinks where the file system has
 // them, else they are copied inside the kernel, else through memory; holes stay holes.
 // Files that are hard links of each other within src are so within dst. Sockets are
 // made anew. Directory times are set when their content is complete.

@@ -17,8 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/stratastore/strata/graphdriver/vfs/internal/treecopy"
 	"github.com/stratastore/strata/internal/testutil"
+	"github.com/stratastore/strata/internal/treecopy"
 )
 
 func must(t testing.TB, err error) {

@@ -12,12 +12,19 @@ import (
 
 // owner gives a name that is not open the source's owner, not following links.
 func (c *copier) owner(dir int, e *entry) error {
-	err := unix.Fchownat(dir, e.name, int(e.stat.Uid), int(e.stat.Gid), unix.AT_SYMLINK_NOFOLLOW)
-	return c.chownError(err)
+	uid, gid, err := c.opts.Move.Owner(int(e.stat.Uid), int(e.stat.Gid))
+	if err != nil {
+		return err
+	}
+	return c.chownError(unix.Fchownat(dir, e.name, uid, gid, unix.AT_SYMLINK_NOFOLLOW))
 }
 
 func (c *copier) ownerOf(fd int, st *unix.Stat_t) error {
-	return c.chownError(unix.Fchown(fd, int(st.Uid), int(st.Gid)))
+	uid, gid, err := c.opts.Move.Owner(int(st.Uid), int(st.Gid))
+	if err != nil {
+		return err
+	}
+	return c.chownError(unix.Fchown(fd, uid, gid))
 }
 
 func (c *copier) chownError(err error) error {
@@ -81,6 +88,9 @@ func (c *copier) xattr(out, in int, name string) error {
 	if err != nil {
 		return err
 	}
+	if name == xattrCapability {
+		value = []byte(c.opts.Move.Capability(string(value)))
+	}
 	err = unix.Fsetxattr(out, name, value, 0)
 	if errors.Is(err, unix.ENOTSUP) || c.opts.Unprivileged && errors.Is(err, unix.EPERM) {
 		return nil
@@ -88,12 +98,17 @@ func (c *copier) xattr(out, in int, name string) error {
 	return err
 }
 
+// xattrCapability holds a file capability, which names a user.
+const xattrCapability = "security.capability"
+
 // wanted: on-disk format, chapter 5.
 func (c *copier) wanted(name string) bool {
-	switch name {
-	case "security.capability":
+	switch {
+	case name == xattrCapability:
 		return true
-	case "trusted.overlay.opaque":
+	case c.opts.AllXattrs:
+		return name != "" && name != "security.selinux"
+	case name == "trusted.overlay.opaque":
 		return !c.opts.Unprivileged
 	}
 	return strings.HasPrefix(name, "user.")
