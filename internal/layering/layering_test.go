@@ -19,12 +19,12 @@ var levels = [][]string{
 	{"internal/idmap", "internal/faults", "internal/layering"},
 	{"internal/atomicfile", "internal/rootfd", "internal/mountapi", "internal/objectid", "lockfile"},
 	{"internal/testutil"},
-	{"internal/bigdata", "internal/tempdir", "internal/treecopy", "internal/recordfile", "config", "volume/internal"},
+	{"internal/bigdata", "internal/tempdir", "internal/lease", "internal/treecopy", "internal/recordfile", "config", "volume/internal"},
 	{"volume"}, // stands alone: an image as a base comes in by an interface
 	{"archive"},
 	{"graphdriver"},
 	{"graphdriver/drivertest"},
-	{"graphdriver/overlay", "graphdriver/vfs"},
+	{"graphdriver/overlay", "graphdriver/vfs", "graphdriver/plugin"},
 	{"layer"},
 	{"image"},
 	{"container"},
@@ -32,9 +32,9 @@ var levels = [][]string{
 	{"internal/storetest"},
 	{"oci"},
 	{"dockerroot"},
-	{"internal/cli"},
+	{"internal/cli", "examples"},
 	{"cmd/strata"},
-	{"internal/e2e"},
+	{"internal/e2e", "internal/faulttest", "internal/powertest"},
 }
 
 // below are packages that live under a listed one and share its level.
