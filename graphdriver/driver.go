@@ -19,7 +19,8 @@ type ProtoDriver interface {
 	// Name is the registered name: "overlay", "vfs".
 	Name() string
 	// Create makes an empty layer on top of parent ("" for a base layer). It is
-	// an ErrExists if the layer is there, an ErrNotFound if the parent is not.
+	// an ErrExists if the layer is there, an ErrNotFound if the parent is not. A layer of
+	// that ID in a read-only store is no obstacle: the new one comes first from now on.
 	// Everything that it makes is synced when it returns, if the driver was
 	// opened with SyncFilesystem.
 	Create(ctx context.Context, id, parent ID, opts CreateOptions) error
@@ -147,6 +148,8 @@ type Capabilities struct {
 	// CopiesParent: Create copies the parent's whole tree, so an empty layer is
 	// better staged than created under a lock.
 	CopiesParent bool
+	// Reowns: the driver honours CreateOptions.Reown. Others are never given it.
+	Reowns bool
 }
 
 // Capable is implemented by drivers with Capabilities other than the zero value.
@@ -163,11 +166,24 @@ type CreateOptions struct {
 	Mapping idmap.Mapping
 	// MountLabel is the SELinux label that the layer will be mounted with.
 	MountLabel string
+	// Reown, when not nil, is what the parent's files are shifted by, other than Mapping. The
+	// new layer gets a copy of every file that is visible in its parent, with owners that
+	// Mapping gives them (on-disk format, 4.6). An owner that Mapping has no place for is
+	// an idmap.ErrUnmapped. Such a layer is better staged than created under a lock.
+	Reown *idmap.Mapping
 	// StorageOpt holds per-layer options ("size"); unknown keys are errors.
 	StorageOpt map[string]string
 	// Image is set for read-only layers of images; with a separate image store they
 	// are made there.
 	Image bool
+}
+
+// Move returns the change of owners that Reown asks for; the zero Move without it.
+func (o CreateOptions) Move() idmap.Move {
+	if o.Reown == nil {
+		return idmap.Move{}
+	}
+	return idmap.Move{From: *o.Reown, To: o.Mapping}
 }
 
 // MountOptions describe one Get.

@@ -47,6 +47,8 @@ func powersAreAsDeclared(e *env) {
 	_, state := e.d.(graphdriver.MountState)
 	shifter, shifts := e.d.(graphdriver.Shifter)
 	shifts = shifts && shifter.CanShift(hundred)
+	capable, reowns := e.d.(graphdriver.Capable)
+	reowns = reowns && capable.Capabilities().Reowns
 	caps := e.suite.Caps
 	for _, p := range []struct {
 		name          string
@@ -54,6 +56,7 @@ func powersAreAsDeclared(e *env) {
 	}{
 		{"Stager", stager, caps.Stager}, {"Trasher", trasher, caps.Trasher}, {"Lister", lister, caps.Lister},
 		{"DiffGetter", getter, caps.DiffGetter}, {"MountState", state, caps.MountState}, {"Shifter", shifts, caps.Shifter},
+		{"Reowns", reowns, caps.Reowns},
 	} {
 		if p.has != p.declared {
 			e.Errorf("%s: driver has it: %v, Caps say %v", p.name, p.has, p.declared)

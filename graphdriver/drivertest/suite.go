@@ -40,6 +40,8 @@ type Caps struct {
 	Stager, Trasher, Lister, DiffGetter, MountState bool
 	// Shifter: the driver can shift owners while mounting, on this host.
 	Shifter bool
+	// Reowns: the driver makes copies with other owners (graphdriver.Capabilities).
+	Reowns bool
 	// NoOwners: only files of one's own can be made, so cases about owners, devices
 	// and file capabilities are skipped.
 	NoOwners bool
@@ -78,6 +80,7 @@ var (
 	needsLister     = need{"the driver has no Lister", func(c Caps) bool { return c.Lister }}
 	needsDiffGetter = need{"the driver has no DiffGetter", func(c Caps) bool { return c.DiffGetter }}
 	needsShifter    = need{"the driver can not shift owners here", func(c Caps) bool { return c.Shifter }}
+	needsReowns     = need{"the driver makes no copies with other owners", func(c Caps) bool { return c.Reowns }}
 	needsMountState = need{"the driver has no MountState", func(c Caps) bool { return c.MountState }}
 )
 
@@ -86,7 +89,7 @@ func cases() []testCase {
 	var all []testCase
 	for _, part := range [][]testCase{
 		layerCases(), mountCases(), entryCases(), whiteoutCases(), badTarCases(),
-		changesCases(), diffCases(), stageCases(), trashCases(), parallelCases(),
+		changesCases(), diffCases(), stageCases(), trashCases(), parallelCases(), reownCases(),
 	} {
 		all = append(all, part...)
 	}

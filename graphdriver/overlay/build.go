@@ -49,7 +49,10 @@ func (d *driver) plan(ctx context.Context, parent graphdriver.ID, opts graphdriv
 	if err != nil {
 		return nil, fmt.Errorf("parent: %w", err)
 	}
-	return p, d.standOn(ctx, p, l)
+	if err := d.standOn(ctx, p, l); err != nil {
+		return nil, err
+	}
+	return p, p.moveRoot(opts)
 }
 
 // standOn takes over what a layer has from its parent.
@@ -79,6 +82,12 @@ func (d *driver) standOn(ctx context.Context, p *plan, parent layerDir) error {
 		return fmt.Errorf("root directory of parent: %w", err)
 	}
 	return nil
+}
+
+// moveRoot gives the root directory of a copy its owner.
+func (p *plan) moveRoot(opts graphdriver.CreateOptions) (err error) {
+	p.root.uid, p.root.gid, err = opts.Move().Owner(p.root.uid, p.root.gid)
+	return err
 }
 
 // checkStorageOpt refuses per-layer options: limits are XFS project quotas, which strata does
@@ -174,10 +183,14 @@ func newNote(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Create makes an empty layer in its place. An error leaves nothing of it.
+// Create makes an empty layer in its place. An error leaves nothing of it. A layer with
+// copies in it is staged and adopted at once.
 func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.CreateOptions) error {
 	if err := d.free(id); err != nil {
 		return err
+	}
+	if opts.Reown != nil {
+		return d.createCopy(ctx, id, parent, opts)
 	}
 	unlock, err := d.locks.Lock(ctx, id)
 	if err != nil {
@@ -219,17 +232,17 @@ func (d *driver) ours(p *plan, l layerDir) bool {
 	return err == nil && text == target(l.id)
 }
 
-// free is an ErrExists if there is such a layer.
+// free is an ErrExists if there is such a layer. One of a read-only store does not count.
 func (d *driver) free(id graphdriver.ID) error {
 	if probeDirs.MatchString(string(id)) {
 		return fmt.Errorf("layer ID %q is a name of overlay's own: %w", string(id), errdefs.ErrInvalid)
 	}
 	l, err := d.find(id)
-	if err == nil {
-		return fmt.Errorf("layer %s in %s: %w", id, l.home.path, errdefs.ErrExists)
-	}
-	if errors.Is(err, errdefs.ErrNotFound) {
+	switch {
+	case errors.Is(err, errdefs.ErrNotFound), err == nil && l.home.readOnly():
 		return nil
+	case err != nil:
+		return err
 	}
-	return err
+	return fmt.Errorf("layer %s in %s: %w", id, l.home.path, errdefs.ErrExists)
 }

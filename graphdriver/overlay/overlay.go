@@ -56,6 +56,7 @@ var (
 	_ graphdriver.MountState = (*driver)(nil)
 	_ graphdriver.Shifter    = (*driver)(nil)
 	_ graphdriver.Healer     = (*driver)(nil)
+	_ graphdriver.Capable    = (*driver)(nil)
 )
 
 // driver is safe for concurrent use; what is not a lock or a memory of its own is fixed once

@@ -32,7 +32,13 @@ func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdri
 		return nil, fmt.Errorf("stage layer: %w", err)
 	}
 	s := &staged{driver: d, plan: p, temp: temp, tree: temp.Addition(), dirty: true}
-	if err := d.build(p, s.tree, func() error { return nil }); err != nil {
+	err = d.build(p, s.tree, func() error { return nil })
+	if err == nil && opts.Reown != nil {
+		if err = s.reown(ctx, parent, opts); err != nil {
+			err = fmt.Errorf("copy layer %s with other owners: %w", parent, err)
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("stage layer: %w", err), s.Discard())
 	}
 	return s, nil

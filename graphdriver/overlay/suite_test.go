@@ -49,7 +49,7 @@ func suite(t *testing.T, api mountapi.API, options ...graphdriver.Option) driver
 			return d
 		},
 		Caps: drivertest.Caps{
-			NeedsRoot: true, Mounts: true, Stager: true, Trasher: true, Lister: true, DiffGetter: true, MountState: true,
+			NeedsRoot: true, Mounts: true, Stager: true, Trasher: true, Lister: true, DiffGetter: true, MountState: true, Reowns: true,
 			Shifter: shifts(t), MaxDepth: 300,
 		},
 	}
@@ -104,7 +104,7 @@ func TestRootless(t *testing.T) {
 			return d
 		},
 		Caps: drivertest.Caps{
-			Mounts: true, Stager: true, Trasher: true, Lister: true, DiffGetter: true, MountState: true, NoOwners: true,
+			Mounts: true, Stager: true, Trasher: true, Lister: true, DiffGetter: true, MountState: true, Reowns: true, NoOwners: true,
 		},
 	}.Run(t)
 }

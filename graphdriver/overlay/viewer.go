@@ -40,7 +40,11 @@ func (d *driver) compared(id graphdriver.ID, opts graphdriver.DiffOptions) graph
 // Get makes the layer visible to this viewer. Each layer is got once.
 func (v *viewer) Get(ctx context.Context, id graphdriver.ID, opts graphdriver.MountOptions) (string, error) {
 	opts.ReadOnly = true
-	if id == v.top && v.diff.ParentMapping.Empty() {
+	copied, err := v.copied(id)
+	if err != nil {
+		return "", err
+	}
+	if id == v.top && v.diff.ParentMapping.Empty() && !copied {
 		opts.Mapping = v.shifted(opts)
 	}
 	path, put, err := v.view(ctx, id, opts)
@@ -51,6 +55,17 @@ func (v *viewer) Get(ctx context.Context, id graphdriver.ID, opts graphdriver.Mo
 	defer v.mu.Unlock()
 	v.trees[id] = put
 	return path, nil
+}
+
+// copied tells whether the layer holds copies of all that is below it, with owners of
+// their own.
+func (v *viewer) copied(id graphdriver.ID) (bool, error) {
+	l, err := v.find(id)
+	if err != nil {
+		return false, err
+	}
+	copies, err := l.copies()
+	return len(copies) > 0, err
 }
 
 // shifted: the files of a layer have the owners of its mapping and those below have not, so

@@ -11,8 +11,8 @@ import (
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
-	"github.com/stratastore/strata/internal/treecopy"
 	"github.com/stratastore/strata/internal/tempdir"
+	"github.com/stratastore/strata/internal/treecopy"
 )
 
 // errOver reports the use of a stage that was adopted or discarded.
@@ -31,16 +31,16 @@ func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts gra
 	return st.Adopt(ctx, id)
 }
 
-// free is an ErrExists if there is such a layer.
+// free is an ErrExists if there is such a layer. One of a read-only store does not count.
 func (d *driver) free(id graphdriver.ID) error {
 	h, err := d.find(id)
-	if err == nil {
-		return fmt.Errorf("layer %s in %s: %w", id, h.path, errdefs.ErrExists)
-	}
-	if errors.Is(err, errdefs.ErrNotFound) {
+	switch {
+	case errors.Is(err, errdefs.ErrNotFound), err == nil && h.readOnly:
 		return nil
+	case err != nil:
+		return err
 	}
-	return err
+	return fmt.Errorf("layer %s in %s: %w", id, h.path, errdefs.ErrExists)
 }
 
 // Stage copies the parent's tree into a directory of its own.
@@ -85,7 +85,7 @@ func (s *staged) begin(ctx context.Context, from string, opts graphdriver.Create
 	}
 	if from != "" {
 		return treecopy.Copy(ctx, s.tree, from, treecopy.Options{
-			Unprivileged: s.driver.rootless, IgnoreChownErrors: s.driver.settings.ignoreChownErrors,
+			Unprivileged: s.driver.rootless, IgnoreChownErrors: s.driver.settings.ignoreChownErrors, Move: opts.Move(),
 		})
 	}
 	uid, gid, err := opts.Mapping.RootPair()

@@ -88,9 +88,9 @@ func New(ctx context.Context, cfg graphdriver.Config) (graphdriver.Driver, error
 // Name returns "vfs".
 func (d *driver) Name() string { return Name }
 
-// Capabilities says that every new layer is a copy.
+// Capabilities says that every new layer is a copy, which may have other owners.
 func (d *driver) Capabilities() graphdriver.Capabilities {
-	return graphdriver.Capabilities{CopiesParent: true}
+	return graphdriver.Capabilities{CopiesParent: true, Reowns: true}
 }
 
 // Status has nothing to tell.

@@ -45,7 +45,7 @@ func suite(t testing.TB) drivertest.Suite {
 		New: func(t testing.TB, root string) graphdriver.Driver { return open(t, root) },
 		Caps: drivertest.Caps{
 			NeedsRoot: true, NoOwners: rootless(t),
-			Stager: true, Trasher: true, Lister: true, DiffGetter: true, MountState: true,
+			Stager: true, Trasher: true, Lister: true, DiffGetter: true, MountState: true, Reowns: true,
 		},
 	}
 }
