@@ -4,14 +4,19 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/config"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/layer"
 )
 
 // exampleStore opens a store in a temporary directory. Real stores leave Driver
@@ -168,4 +173,91 @@ func ExampleStore_DeleteImage() {
 	// Output:
 	// image used by greeter: image is in use by a container
 	// [base] <nil>
+}
+
+// Open the store of storage.conf, as Podman does.
+func ExampleConfiguredOptions() {
+	env := config.SystemEnv()
+	cfg, err := config.Load(env)
+	if err != nil {
+		log.Fatal(err)
+	}
+	opts := strata.ConfiguredOptions(cfg)
+	opts.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	fmt.Println(opts.GraphRoot != "", opts.RunRoot != "")
+	// Output:
+	// true true
+}
+
+// List images with what they hold, from one consistent moment.
+func ExampleStore_Snapshot() {
+	ctx := context.Background()
+	s, remove := exampleStore(ctx)
+	defer remove()
+	l, err := s.ImportLayer(ctx, strata.LayerOptions{ID: "base"}, exampleTar("hello", "hello\n"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := s.CreateImage(ctx, image.CreateOptions{ID: "greeting", TopLayer: string(l.ID), Names: []string{"localhost/hello:1"}}); err != nil {
+		log.Fatal(err)
+	}
+
+	snap, err := s.Snapshot(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, i := range snap.Images {
+		fmt.Println(i.ID, i.Names, i.TopLayer)
+	}
+	fmt.Println(len(snap.Layers), "layer,", len(snap.Containers), "containers")
+	// Output:
+	// greeting [localhost/hello:1] base
+	// 1 layer, 0 containers
+}
+
+// Errors match with errors.Is, carry what they are about, and say what to do next.
+func ExampleStore_DeleteLayer() {
+	ctx := context.Background()
+	s, remove := exampleStore(ctx)
+	defer remove()
+	if _, err := s.ImportLayer(ctx, strata.LayerOptions{ID: "base"}, exampleTar("hello", "hello\n")); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := s.CreateImage(ctx, image.CreateOptions{ID: "greeting", TopLayer: "base"}); err != nil {
+		log.Fatal(err)
+	}
+
+	err := s.DeleteLayer(ctx, "base")
+	fmt.Println(errors.Is(err, layer.ErrUsedByImage), errors.Is(err, errdefs.ErrInUse))
+	var inUse *strata.InUseError
+	if errors.As(err, &inUse) {
+		fmt.Println("needed by", inUse.ByID)
+	}
+	// Output:
+	// true true
+	// needed by greeting
+}
+
+// Attach data to an image and read it back with its digest.
+func ExampleStore_SetBigData() {
+	ctx := context.Background()
+	s, remove := exampleStore(ctx)
+	defer remove()
+	if _, err := s.CreateImage(ctx, image.CreateOptions{ID: "greeting"}); err != nil {
+		log.Fatal(err)
+	}
+	if err := s.SetBigData(ctx, strata.KindImage, "greeting", "note", []byte("remember")); err != nil {
+		log.Fatal(err)
+	}
+	size, err := s.BigDataSize(ctx, strata.KindImage, "greeting", "note")
+	if err != nil {
+		log.Fatal(err)
+	}
+	digest, err := s.BigDataDigest(ctx, strata.KindImage, "greeting", "note")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(size, digest.Encoded()[:12])
+	// Output:
+	// 8 35379d9c009e
 }

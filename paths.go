@@ -34,7 +34,9 @@ func newRoots(opts Options) (roots, error) {
 		*p.to = abs
 	}
 	if r.image != "" && sameFile(r.image, r.graph) {
-		return roots{}, fmt.Errorf("image store %s is the graph root itself: %w", r.image, errdefs.ErrInvalid)
+		// The other engines hang on such a store: they take the same lock twice.
+		return roots{}, errdefs.WithHint(fmt.Errorf("%w: image store %s is the graph root itself", errdefs.ErrInvalid, r.image),
+			"leave the image store out, or name another directory")
 	}
 	return r, nil
 }

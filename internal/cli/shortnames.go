@@ -2,10 +2,10 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"slices"
+	"strings"
 
 	"github.com/stratastore/strata"
-	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/oci"
 )
 
@@ -16,15 +16,11 @@ func (c *Call) image(ctx context.Context, store *strata.Store, arg string) strin
 	if c.classic() || arg == "" {
 		return arg
 	}
-	if _, err := store.Image(ctx, arg); !errors.Is(err, image.ErrUnknown) {
+	found, err := oci.FindImage(ctx, store, arg)
+	if err != nil || slices.Contains(found.Names, arg) || strings.HasPrefix(string(found.ID), arg) {
 		return arg
 	}
-	for _, name := range oci.Candidates(arg) {
-		if o, err := store.Find(ctx, name, strata.KindImage); err == nil {
-			return o.ID
-		}
-	}
-	return arg
+	return string(found.ID)
 }
 
 // object is image for verbs that take any kind.
