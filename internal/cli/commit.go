@@ -59,7 +59,7 @@ func editing(texts []string) (oci.Change, error) {
 	for _, text := range texts {
 		change, err := oci.ParseChange(text)
 		if err != nil {
-			return nil, err
+			return nil, usagef("use CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR", "%v", err)
 		}
 		list = append(list, change)
 	}
