@@ -19,15 +19,30 @@ import (
 // After an error nothing of the layer remains.
 func (tx *WriteTx) Create(ctx context.Context, opts CreateOptions) (Layer, error) {
 	r := opts.record()
-	driverOpts := graphdriver.CreateOptions{
-		Mapping: opts.Mapping, MountLabel: opts.MountLabel, StorageOpt: opts.StorageOpt, Image: opts.Image,
-	}
 	fill := func() error {
+		driverOpts, err := tx.creation(r.Parent, graphdriver.CreateOptions{
+			Mapping: opts.Mapping, MountLabel: opts.MountLabel, StorageOpt: opts.StorageOpt, Image: opts.Image,
+		})
+		if err != nil {
+			return err
+		}
 		return healer(tx.heal).retry(ctx, r.Parent, func() error {
 			return tx.store.driver().Create(ctx, graphdriver.ID(r.ID), graphdriver.ID(r.Parent), driverOpts)
 		})
 	}
 	return tx.create(ctx, r, opts, fill)
+}
+
+// creation is Store.creation for a parent's ID.
+func (tx *WriteTx) creation(parent ID, o graphdriver.CreateOptions) (graphdriver.CreateOptions, error) {
+	if parent == "" {
+		return o, nil
+	}
+	l, err := tx.Get(parent)
+	if err != nil {
+		return o, err
+	}
+	return tx.store.creation(&l, o)
 }
 
 // Adopt turns a stage into a layer: ID, names and parent are checked again, a
@@ -42,7 +57,7 @@ func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, opts CreateOptions) (La
 	if st.store != tx.store || st.adopted {
 		return Layer{}, fmt.Errorf("adopt layer: %w", errForeignStage)
 	}
-	opts.Parent, opts.Mapping, opts.Image = st.opts.Parent, st.opts.Mapping, st.opts.Image
+	opts.Parent, opts.Mapping, opts.Image = st.below(), st.opts.Mapping, st.opts.Image
 	opts.MountLabel = st.opts.MountLabel
 	if err := st.Sync(ctx); err != nil {
 		return Layer{}, err
@@ -51,7 +66,7 @@ func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, opts CreateOptions) (La
 		return Layer{}, err
 	}
 	r := opts.record()
-	r.setIngested(st.in)
+	st.describe(&r)
 	return tx.create(ctx, r, opts, func() error { return st.adopt(ctx, r.ID) })
 }
 

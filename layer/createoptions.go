@@ -29,7 +29,8 @@ type CreateOptions struct {
 	MountLabel string
 	// Created is now when zero.
 	Created time.Time
-	// Mapping: ownership on disk is shifted by it. Adopt takes it from the stage.
+	// Mapping: ownership on disk is shifted by it. Other than the parent's, it costs
+	// copies of the parent's files, see StageOptions. Adopt takes it from the stage.
 	Mapping idmap.Mapping
 	// StorageOpt is for the driver ("size"). Adopt takes it from the stage.
 	StorageOpt map[string]string

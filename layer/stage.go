@@ -18,7 +18,9 @@ import (
 type StageOptions struct {
 	// Parent must exist, in any store; "" none.
 	Parent ID
-	// Mapping translates the tar's owners to those on disk.
+	// Mapping translates the tar's owners to those on disk. If it is not the parent's, the
+	// layer gets copies of the parent's files with owners of this mapping, for which the
+	// driver has to have the power (see Reowns).
 	Mapping idmap.Mapping
 	// MountLabel and StorageOpt are for the driver.
 	MountLabel string
@@ -44,6 +46,7 @@ type Stage struct {
 	split   *splitFile // nil: the driver reproduces exact diffs
 	content stagedContent
 	in      archive.Ingested
+	copied  bool // by StageCopy: parent is what it was copied from
 	synced  bool
 	adopted bool
 }

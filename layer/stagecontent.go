@@ -22,9 +22,12 @@ type stagedContent interface {
 // newContent prefers a place in the driver.
 func (st *Stage) newContent(ctx context.Context) (stagedContent, error) {
 	driver := st.store.driver()
-	create := graphdriver.CreateOptions{
+	create, err := st.store.creation(st.parent, graphdriver.CreateOptions{
 		Mapping: st.opts.Mapping, MountLabel: st.opts.MountLabel,
 		StorageOpt: st.opts.StorageOpt, Image: st.opts.Image,
+	})
+	if err != nil {
+		return nil, err
 	}
 	apply := graphdriver.ApplyOptions{Mapping: st.opts.Mapping, Limits: st.store.opts.Limits}
 	stager, ok := driver.(graphdriver.Stager)
@@ -32,7 +35,7 @@ func (st *Stage) newContent(ctx context.Context) (stagedContent, error) {
 		return &spooled{store: st.store, dir: st.dir.Path(), parent: graphdriver.ID(st.opts.Parent), create: create, opts: apply}, nil
 	}
 	var staged graphdriver.Staged
-	err := healer(st.store.heal).retry(ctx, st.opts.Parent, func() (err error) {
+	err = healer(st.store.heal).retry(ctx, st.opts.Parent, func() (err error) {
 		staged, err = stager.Stage(ctx, graphdriver.ID(st.opts.Parent), create)
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/tempdir"
 )
@@ -84,7 +85,7 @@ func (t *trash) empty() error {
 }
 
 // clearLeftovers removes what an earlier layer of that ID left without a record.
-// A layer of an additional store is none.
+// A layer of an additional store is none, and the driver says so by ErrReadOnly.
 func (tx *WriteTx) clearLeftovers(ctx context.Context, id ID) error {
 	exists, err := tx.store.driver().Exists(ctx, graphdriver.ID(id))
 	if err != nil {
@@ -92,11 +93,13 @@ func (tx *WriteTx) clearLeftovers(ctx context.Context, id ID) error {
 	}
 	bin := &trash{store: tx.store}
 	tx.store.later(bin.empty)
-	if exists && !tx.Exists(id) {
-		err = bin.add(ctx, id)
-	} else {
-		err = bin.addFiles(id)
+	if exists {
+		err = bin.addContent(ctx, graphdriver.ID(id))
 	}
+	if errors.Is(err, errdefs.ErrReadOnly) {
+		err = nil
+	}
+	err = errors.Join(err, bin.addFiles(id))
 	if err != nil {
 		return fmt.Errorf("remove leftovers of layer %s: %w", id, err)
 	}
