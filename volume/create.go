@@ -17,6 +17,9 @@ type CreateOptions struct {
 	// Holder becomes a holder of the volume, unless its ID is "", so that a prune can not
 	// remove it before its first use.
 	Holder Holder
+	// From is a directory whose content the new volume begins with; the driver must be a
+	// Filler. "" makes an empty volume.
+	From string
 	// FailIfExists makes a volume that is there already an ErrExists.
 	FailIfExists bool
 }
@@ -142,7 +145,7 @@ func (s *Store) make(ctx context.Context, key, name string, opts CreateOptions) 
 			s.drivers.Release(d.Name())
 		}
 	}()
-	info, adopted, err := s.driverCreate(ctx, d, name, opts.Options)
+	info, adopted, err := s.driverCreate(ctx, d, name, opts)
 	if err != nil {
 		return Created{}, err
 	}
@@ -167,7 +170,7 @@ func (s *Store) make(ctx context.Context, key, name string, opts CreateOptions) 
 	return made, nil
 }
 
-func (s *Store) driverCreate(ctx context.Context, d Driver, name string, options map[string]string) (info Info, adopted bool, err error) {
+func (s *Store) driverCreate(ctx context.Context, d Driver, name string, opts CreateOptions) (info Info, adopted bool, err error) {
 	if info, err = d.Get(ctx, name); err == nil {
 		return info, true, nil
 	}
@@ -176,7 +179,15 @@ func (s *Store) driverCreate(ctx context.Context, d Driver, name string, options
 	}
 	// Whatever the error was: plugins have all kinds of words for "not there", and Create
 	// will tell what is really wrong.
-	info, err = d.Create(ctx, name, maps.Clone(options))
+	if opts.From == "" {
+		info, err = d.Create(ctx, name, maps.Clone(opts.Options))
+		return info, false, err
+	}
+	f, ok := d.(Filler)
+	if !ok {
+		return Info{}, false, errNoPower(d, "fill")
+	}
+	info, err = f.CreateFrom(ctx, name, maps.Clone(opts.Options), opts.From)
 	return info, false, err
 }
 

@@ -45,6 +45,10 @@ const (
 	OpUnmount Op = "unmount"
 	OpPrune   Op = "prune"
 	OpUnused  Op = "release"
+
+	OpClone    Op = "clone"
+	OpRename   Op = "rename"
+	OpSnapshot Op = "snapshot"
 )
 
 // Error is what every public operation of a Store fails with.

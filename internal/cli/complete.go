@@ -43,6 +43,8 @@ func (m *modern) completer(v *Verb) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		case len(v.Words) > 0:
 			return v.Words, cobra.ShellCompDirectiveNoFileComp
+		case v.Volumes && (v.Max == unlimited || len(args) == 0):
+			return m.volumeNames(cmd.Context(), args, prefix), cobra.ShellCompDirectiveNoFileComp
 		case v.Files:
 			return nil, cobra.ShellCompDirectiveDefault
 		}

@@ -109,7 +109,7 @@ func (m *modern) familyHelp(f family) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s.\n\nUsage:\n  strata %s COMMAND [options] [arguments]\n\nCommands:\n", f.summary, f.name)
 	for _, v := range f.members(m.verbs) {
-		fmt.Fprintf(&b, "  %-20s %s\n", v.Name, v.Summary)
+		fmt.Fprintf(&b, "  %-22s %s\n", v.Name, v.Summary)
 	}
 	fmt.Fprintf(&b, "\nBegin with:\n  %s\n\n`strata help %s COMMAND` explains a command, with examples.\n", strings.Join(f.begin, "\n  "), f.name)
 	_, err := m.env.Stdout.Write(b.Bytes())

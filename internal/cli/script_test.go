@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/stratastore/strata/config"
+	"github.com/stratastore/strata/internal/mountapi"
 )
 
 // TestMain lets the stories run the program itself where it matters how it is called.
@@ -92,11 +93,20 @@ func setup(e *testscript.Env, driver string) error {
 	e.Setenv("TMPDIR", e.WorkDir)
 	e.Setenv("STRATA_OPTS", "")
 	e.Defer(func() {
+		detachVolumes(filepath.Join(e.WorkDir, "graph"))
 		for _, roots := range [][2]string{{"graph", "run"}, {"graph2", "run2"}, {"conf/graph", "conf/run"}, {"images", "run2"}} {
 			shutdownStores(filepath.Join(e.WorkDir, roots[0]), filepath.Join(e.WorkDir, roots[1]))
 		}
 	})
 	return nil
+}
+
+// detachVolumes unmounts the volumes on top that a story which failed left mounted.
+func detachVolumes(graph string) {
+	points, _ := filepath.Glob(filepath.Join(graph, "strata", "ontop", "*", "mountpoint"))
+	for _, point := range points {
+		_ = mountapi.Detach(point) // one that is not mounted is an error, and fine
+	}
 }
 
 // shutdownStores releases what keeps the directories of a story from being

@@ -44,6 +44,8 @@ type Verb struct {
 	Options []option.Option
 	// Objects are the kinds of object whose IDs and names complete an argument.
 	Objects []strata.Kind
+	// Volumes says that arguments are names of volumes; of a verb with a limit only the first.
+	Volumes bool
 	// Words complete the first argument.
 	Words []string
 	// Files says that arguments are file names.

@@ -171,6 +171,17 @@ func (d *Driver) lookup(name string) (*state, error) {
 // one. A volume that is there is returned as it is. Bad options are an ErrOption or
 // ErrMissing, a size on a file system without project quotas an ErrNoQuota.
 func (d *Driver) Create(ctx context.Context, name string, options map[string]string) (volume.Info, error) {
+	if _, err := d.lookup(name); err == nil {
+		return d.info(name) // the first options stay
+	}
+	info, err := d.create(ctx, name, options, nil)
+	if errors.Is(err, volume.ErrExists) {
+		return d.info(name) // somebody was faster
+	}
+	return info, err
+}
+
+func (d *Driver) create(ctx context.Context, name string, options map[string]string, fill func(data string) error) (volume.Info, error) {
 	if err := errors.Join(ctx.Err(), checkName(name)); err != nil {
 		return volume.Info{}, err
 	}
@@ -178,21 +189,15 @@ func (d *Driver) Create(ctx context.Context, name string, options map[string]str
 	if err != nil {
 		return volume.Info{}, err
 	}
-	d.mu.Lock()
-	_, there := d.volumes[name]
-	if !there {
-		if err = d.build(name, s, len(options) > 0); err == nil {
-			d.volumes[name] = &state{spec: s, users: map[string]int{}}
-		}
-	}
-	d.mu.Unlock()
-	if err != nil {
+	if err := d.build(name, s, len(options) > 0, fill); err != nil {
 		return volume.Info{}, err
 	}
 	return d.info(name)
 }
 
-func (d *Driver) build(name string, s spec, withOptions bool) error {
+// build makes a volume and enters it; fill, unless nil, puts something into its data
+// directory. A name that is taken is a volume.ErrExists.
+func (d *Driver) build(name string, s spec, withOptions bool, fill func(data string) error) error {
 	temp, err := os.MkdirTemp(d.opts.Root, newPrefix)
 	if err != nil {
 		return fmt.Errorf("create volume: %w", err)
@@ -208,16 +213,33 @@ func (d *Driver) build(name string, s spec, withOptions bool) error {
 	if err == nil && s.Quota.Size > 0 {
 		err = limit(d.opts.Root, data, s.Quota.Size)
 	}
-	if err == nil {
-		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, d.path(name), unix.RENAME_NOREPLACE)
+	if err == nil && fill != nil {
+		err = fill(data)
 	}
 	if err == nil {
+		err = d.adopt(temp, name, s)
+	}
+	switch {
+	case err == nil:
 		return atomicfile.SyncDir(d.opts.Root)
-	}
-	if errors.Is(err, ErrNoQuota) {
+	case errors.Is(err, ErrNoQuota), errors.Is(err, volume.ErrExists):
 		return errors.Join(err, tree.Remove(temp))
 	}
 	return errors.Join(fmt.Errorf("create volume: %w", err), tree.Remove(temp))
+}
+
+// adopt puts a complete folder in a volume's place and enters the volume.
+func (d *Driver) adopt(temp, name string, s spec) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, d.path(name), unix.RENAME_NOREPLACE)
+	if errors.Is(err, fs.ErrExist) {
+		return volume.ErrExists
+	}
+	if err == nil {
+		d.volumes[name] = &state{spec: s, users: map[string]int{}}
+	}
+	return err
 }
 
 func writeSpec(path string, s spec) error {

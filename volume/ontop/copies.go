@@ -95,22 +95,13 @@ func (d *Driver) duplicate(ctx context.Context, name, newName string, change fun
 			if err := tree.Copy(ctx, to.path(upperDir), p.path(upperDir)); err != nil {
 				return err
 			}
-			return d.internal("sync the copy", syncFilesystem(to.path(upperDir)))
+			return d.internal("sync the copy", tree.Sync(to.path(upperDir)))
 		})
 	})
 	if err != nil {
 		return volume.Info{}, err
 	}
 	return d.Get(ctx, newName)
-}
-
-func syncFilesystem(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return unix.Syncfs(int(dir.Fd()))
 }
 
 // Packer turns an upper directory into a layer tar, as an archive package does: changes
@@ -155,10 +146,13 @@ func (d *Driver) commitDir(ctx context.Context, p place, base, dir string) error
 	}
 	err = tree.Copy(ctx, temp, merged.Path())
 	if err == nil {
-		err = syncFilesystem(temp)
+		err = tree.Sync(temp)
 	}
 	if err == nil {
 		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE)
+	}
+	if errors.Is(err, unix.EEXIST) {
+		err = fmt.Errorf("%w: %w", errdefs.ErrExists, err)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("commit to %s: %w", dir, err), tree.Remove(temp))

@@ -43,6 +43,8 @@ type Options struct {
 	Name string
 	// Images serves the option lower; nil: volumes are on top of directories only.
 	Images Images
+	// LookOnly leaves the recovery of volumes to others: for who lists and describes them.
+	LookOnly bool
 	// Boot is the identity of this run of the machine; "" is volume.BootID's.
 	Boot string
 	// Logger gets what is noteworthy and no error; nil: nothing is logged.
@@ -62,8 +64,11 @@ type Driver struct {
 }
 
 var (
-	_ volume.Driver = (*Driver)(nil)
-	_ volume.Sizer  = (*Driver)(nil)
+	_ volume.Driver      = (*Driver)(nil)
+	_ volume.Sizer       = (*Driver)(nil)
+	_ volume.Cloner      = (*Driver)(nil)
+	_ volume.Snapshotter = (*Driver)(nil)
+	_ volume.Renamer     = (*Driver)(nil)
 )
 
 // New opens the state folder and recovers each volume in it: what nobody uses is cleaned,
@@ -93,6 +98,9 @@ func New(ctx context.Context, opts Options) (*Driver, error) {
 		}
 	}
 	d := &Driver{opts: opts, log: opts.Logger, broken: map[string]error{}}
+	if opts.LookOnly {
+		return d, nil
+	}
 	return d, d.recover(ctx)
 }
 

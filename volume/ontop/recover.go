@@ -80,7 +80,7 @@ func (d *Driver) settle(ctx context.Context, p place, m metadata) error {
 		return err
 	}
 	if mounted {
-		d.log.Warn("volume is still mounted", "volume", p.name)
+		d.log.Info("volume is still mounted", "volume", p.name)
 		return nil
 	}
 	users, err := p.records()

@@ -12,7 +12,7 @@ import (
 
 // Copy fills the directory dst, which must be empty, with what is in src, and gives it
 // src's own attributes. Owners, modes, times, extended attributes, devices, hard links
-// and holes are kept; file systems that can share content do. Mounts inside src are not
+// and holes are kept; file systems that can share content do. Sockets are left out; mounts inside src are not
 // entered: their directories come out empty. After an error or a cancelled ctx, dst holds
 // a part, which the caller removes.
 func Copy(ctx context.Context, dst, src string) error {
@@ -79,6 +79,9 @@ func (c *copier) entry(ctx context.Context, in, out int, name, path string) erro
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFSOCK {
+		return nil // of no use without the program that listens on it
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
 		inode := [2]uint64{st.Dev, st.Ino}
