@@ -168,8 +168,8 @@ type CreateOptions struct {
 	MountLabel string
 	// Reown, when not nil, is what the parent's files are shifted by, other than Mapping. The
 	// new layer gets a copy of every file that is visible in its parent, with owners that
-	// Mapping gives them (on-disk format, 4.6). An owner that Mapping has no place for is
-	// an idmap.ErrUnmapped. Such a layer is better staged than created under a lock.
+	// Mapping gives them (on-disk format, 4.6; see idmap.Move for those that it has no place
+	// for). Such a layer is better staged than created under a lock.
 	Reown *idmap.Mapping
 	// StorageOpt holds per-layer options ("size"); unknown keys are errors.
 	StorageOpt map[string]string

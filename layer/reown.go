@@ -48,9 +48,8 @@ func (s *Store) creation(parent *Layer, o graphdriver.CreateOptions) (graphdrive
 // same digests, sizes and exact tar. Like Stage it holds no lock.
 //
 // ErrUnknown, ErrIncomplete; errdefs.ErrInvalid for the original's own mapping;
-// errdefs.ErrUnsupported if the driver makes no copies; idmap.ErrUnmapped for a file
-// whose owner has no place in the mapping. A cancelled or failed call leaves nothing. The
-// caller adopts or discards the stage.
+// errdefs.ErrUnsupported if the driver makes no copies. A cancelled or failed call leaves
+// nothing. The caller adopts or discards the stage.
 func (s *Store) StageCopy(ctx context.Context, original ID, m idmap.Mapping) (*Stage, error) {
 	l, err := s.stageParent(ctx, original)
 	if err != nil {

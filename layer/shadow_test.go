@@ -24,4 +24,3 @@ func TestIDOfAnAdditionalStoreCanBeUsedAgain(t *testing.T) {
 		}
 	})
 }
-

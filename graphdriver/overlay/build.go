@@ -52,7 +52,8 @@ func (d *driver) plan(ctx context.Context, parent graphdriver.ID, opts graphdriv
 	if err := d.standOn(ctx, p, l); err != nil {
 		return nil, err
 	}
-	return p, p.moveRoot(opts)
+	p.root.uid, p.root.gid = opts.Move().Owner(p.root.uid, p.root.gid)
+	return p, nil
 }
 
 // standOn takes over what a layer has from its parent.
@@ -82,12 +83,6 @@ func (d *driver) standOn(ctx context.Context, p *plan, parent layerDir) error {
 		return fmt.Errorf("root directory of parent: %w", err)
 	}
 	return nil
-}
-
-// moveRoot gives the root directory of a copy its owner.
-func (p *plan) moveRoot(opts graphdriver.CreateOptions) (err error) {
-	p.root.uid, p.root.gid, err = opts.Move().Owner(p.root.uid, p.root.gid)
-	return err
 }
 
 // checkStorageOpt refuses per-layer options: limits are XFS project quotas, which strata does

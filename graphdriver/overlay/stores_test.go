@@ -140,9 +140,12 @@ func useAdditional(t *testing.T, d *driver, cfg graphdriver.Config) {
 	if _, err := d.ApplyDiff(t.Context(), "top", "base", strings.NewReader(""), graphdriver.ApplyOptions{}); !errors.Is(err, errdefs.ErrReadOnly) {
 		t.Errorf("apply: %v", err)
 	}
-	if err := d.Create(t.Context(), "top", "", graphdriver.CreateOptions{}); !errors.Is(err, errdefs.ErrExists) {
-		t.Errorf("create what the other store has: %v", err)
-	}
+	must(t, d.Create(t.Context(), "top", "", graphdriver.CreateOptions{})) // comes first from now on
+	mounted(t, d, "top", graphdriver.MountOptions{}, func(path string) {
+		same(t, "mount point", path, filepath.Join(cfg.Home, "top/merged"))
+		same(t, "files", names(t, path), []string(nil))
+	})
+	must(t, d.Remove(t.Context(), "top"))
 	ids, err := d.List(t.Context())
 	must(t, err)
 	same(t, "own layers", ids, []graphdriver.ID{"container"})

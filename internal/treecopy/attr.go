@@ -12,18 +12,12 @@ import (
 
 // owner gives a name that is not open the source's owner, not following links.
 func (c *copier) owner(dir int, e *entry) error {
-	uid, gid, err := c.opts.Move.Owner(int(e.stat.Uid), int(e.stat.Gid))
-	if err != nil {
-		return err
-	}
+	uid, gid := c.opts.Move.Owner(int(e.stat.Uid), int(e.stat.Gid))
 	return c.chownError(unix.Fchownat(dir, e.name, uid, gid, unix.AT_SYMLINK_NOFOLLOW))
 }
 
 func (c *copier) ownerOf(fd int, st *unix.Stat_t) error {
-	uid, gid, err := c.opts.Move.Owner(int(st.Uid), int(st.Gid))
-	if err != nil {
-		return err
-	}
+	uid, gid := c.opts.Move.Owner(int(st.Uid), int(st.Gid))
 	return c.chownError(unix.Fchown(fd, uid, gid))
 }
 

@@ -23,8 +23,7 @@ type Options struct {
 	Unprivileged bool
 	// IgnoreChownErrors goes on when an owner can not be set.
 	IgnoreChownErrors bool
-	// Move changes the owners on the way, of file capabilities too. An owner that it has
-	// no place for is an error (idmap.ErrUnmapped).
+	// Move changes the owners on the way, of file capabilities too.
 	Move idmap.Move
 	// AllXattrs copies every extended attribute but the SELinux label; without it only
 	// those that a vfs layer has.
