@@ -19,12 +19,16 @@ build: ## build bin/strata and its link bin/containers-storage
 	$(GO) build -o $(BIN)/strata ./cmd/strata
 	ln -sf strata $(BIN)/containers-storage
 
-install: build ## install below PREFIX (/usr/local), with manual pages and completion
+install: build ## install below PREFIX (/usr/local), with manual pages, completion and systemd units
 	install -D -m 0755 $(BIN)/strata $(DESTDIR)$(PREFIX)/bin/strata
 	mkdir -p $(DESTDIR)$(PREFIX)/share/man/man1
 	$(BIN)/strata man $(DESTDIR)$(PREFIX)/share/man/man1
 	mkdir -p $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(BIN)/strata completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/strata
+	for unit in strata-volume.service strata-volume.socket; do \
+		mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system && \
+		sed 's|/usr/local/bin/|$(PREFIX)/bin/|' contrib/systemd/$$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; \
+	done
 
 demo: build ## the main job on a real image, in a minute (IMAGE=path for your own)
 	@STRATA=$(abspath $(BIN))/strata ./scripts/demo $(IMAGE)
