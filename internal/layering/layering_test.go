@@ -16,9 +16,9 @@ const module = "github.com/stratastore/strata"
 // on a lower line; on the same line only what it is paired with in siblings.
 var levels = [][]string{
 	{"errdefs"},
-	{"internal/idmap", "internal/faults", "internal/faulttest", "internal/layering"},
+	{"internal/idmap", "internal/faults", "internal/reserve", "internal/faulttest", "internal/layering"},
 	{"internal/atomicfile", "internal/rootfd", "internal/mountapi", "internal/objectid", "lockfile"},
-	{"internal/testutil"},
+	{"internal/testutil", "internal/pluginsock"},
 	{"internal/bigdata", "internal/tempdir", "internal/lease", "internal/treecopy", "internal/recordfile", "config", "volume/internal"},
 	{"volume"}, // stands alone: an image as a base comes in by an interface
 	{"archive"},

@@ -76,7 +76,7 @@ func (e *RemoteError) Error() string { return e.Method + ": " + e.Text }
 
 // NewClient returns the plugin at an address as a driver called name. Nothing is sent yet.
 func NewClient(name string, addr Address, opts ClientOptions) (*Client, error) {
-	dial, scheme, err := addr.dialer()
+	transport, scheme, err := addr.Transport()
 	if err != nil {
 		return nil, fmt.Errorf("volume plugin %s: %w", name, err)
 	}
@@ -92,12 +92,6 @@ func NewClient(name string, addr Address, opts ClientOptions) (*Client, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	tls, err := addr.tlsConfig()
-	if err != nil {
-		return nil, fmt.Errorf("volume plugin %s: %w", name, err)
-	}
-	// No connection is kept: after a restart of the plugin it would be a dead one.
-	transport := &http.Transport{DialContext: dial, TLSClientConfig: tls, DisableKeepAlives: true}
 	return &Client{name: name, opts: opts, base: scheme + "://" + host + "/", http: &http.Client{Transport: transport}}, nil
 }
 

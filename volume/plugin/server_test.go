@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/testutil"
 	"github.com/stratastore/strata/volume/ontop"
 )
@@ -128,41 +127,6 @@ func TestRawProtocol(t *testing.T) {
 	}
 }
 
-func TestListen(t *testing.T) {
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "made", "x.sock")
-	l, err := Listen(t.Context(), socket)
-	must(t, err)
-	if st, err := os.Stat(socket); err != nil || st.Mode() != os.ModeSocket|0o660 {
-		t.Errorf("%v, %v", st, err)
-	}
-	if st, err := os.Stat(filepath.Dir(socket)); err != nil || st.Mode().Perm() != 0o755 {
-		t.Errorf("%v, %v", st, err)
-	}
-	if _, err := Listen(t.Context(), socket); !errors.Is(err, ErrServed) || !errors.Is(err, errdefs.ErrInUse) {
-		t.Errorf("a live socket is stolen: %v", err)
-	}
-	// A process that is killed leaves its socket behind.
-	must(t, l.(*listener).Listener.Close())
-	second, err := Listen(t.Context(), socket)
-	must(t, err)
-	_ = l.Close() // its socket is closed already
-	if _, err := os.Lstat(socket); err != nil {
-		t.Error("the first listener removed the second one's socket")
-	}
-	must(t, second.Close())
-	if left, _ := os.ReadDir(filepath.Dir(socket)); len(left) != 0 {
-		t.Errorf("left: %v", left)
-	}
-	must(t, os.WriteFile(socket, nil, 0o600))
-	if _, err := Listen(t.Context(), socket); !errors.Is(err, errdefs.ErrExists) {
-		t.Errorf("a file is replaced: %v", err)
-	}
-	if _, err := Listen(t.Context(), filepath.Join(dir, strings.Repeat("x", 108))); !errors.Is(err, errdefs.ErrInvalid) {
-		t.Error(err)
-	}
-}
-
 func TestServeWaitsForRunningRequests(t *testing.T) {
 	d := newFake()
 	d.gate = make(chan struct{})
@@ -201,22 +165,6 @@ func TestUnmountOfAClientThatIsGone(t *testing.T) {
 	Handler(d, ServerOptions{}).ServeHTTP(w, r)
 	if w.Code != http.StatusOK {
 		t.Errorf("%d %s", w.Code, w.Body)
-	}
-}
-
-func TestNotify(t *testing.T) {
-	socket := filepath.Join(t.TempDir(), "notify")
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
-	must(t, err)
-	defer l.Close()
-	must(t, Notify(socket, "READY=1"), Notify("", "READY=1"))
-	var buf [32]byte
-	n, err := l.Read(buf[:])
-	if string(buf[:n]) != "READY=1" || err != nil {
-		t.Errorf("%q, %v", buf[:n], err)
-	}
-	if Notify(socket+"x", "READY=1") == nil {
-		t.Error("nobody was told, and no error")
 	}
 }
 
