@@ -35,23 +35,39 @@ type ApplyOptions struct {
 // ErrUnknown, ErrIncomplete; errdefs.ErrCorrupt for a bad blob. Call it without
 // any transaction.
 func (s *Store) ApplyDiff(ctx context.Context, id ID, blob io.Reader, opts ApplyOptions) (in archive.Ingested, err error) {
-	if err := s.applicable(ctx, id); err != nil {
-		return in, err
+	a := &application{store: s, id: id}
+	err = a.apply(ctx, blob, opts)
+	return a.in, err
+}
+
+// applyChanges is ApplyDiff for a layer that goes on changing: its content is no
+// one diff, so it gets no digests. It returns the bytes of file content.
+func (s *Store) applyChanges(ctx context.Context, id ID, blob io.Reader) (int64, error) {
+	a := &application{store: s, id: id, anonymous: true}
+	err := a.apply(ctx, blob, ApplyOptions{})
+	return a.content, err
+}
+
+// apply reads the blob and changes the layer.
+func (a *application) apply(ctx context.Context, blob io.Reader, opts ApplyOptions) (err error) {
+	if err := a.store.applicable(ctx, a.id); err != nil {
+		return err
 	}
-	dir, err := tempdir.New(s.tempRoot())
+	dir, err := tempdir.New(a.store.tempRoot())
 	if err != nil {
-		return in, err
+		return err
 	}
 	defer closing(&err, dir)
-	a := &application{store: s, id: id}
 	defer closing(&err, a)
-	if err := a.read(ctx, dir, blob, opts); err != nil {
-		return in, fmt.Errorf("apply diff to layer %s: %w", id, err)
+	err = a.read(ctx, dir, blob, opts)
+	if err == nil {
+		err = a.run(ctx)
 	}
-	if err := a.run(ctx); err != nil {
-		return in, fmt.Errorf("apply diff to layer %s: %w", id, err)
+	if err != nil {
+		a.in = archive.Ingested{}
+		return fmt.Errorf("apply diff to layer %s: %w", a.id, err)
 	}
-	return a.in, nil
+	return nil
 }
 
 // applicable looks before a long read whether there is a layer to apply to.
@@ -73,8 +89,11 @@ type application struct {
 	store *Store
 	id    ID
 	tar   *os.File   // the uncompressed tar
-	split *splitFile // nil: the driver reproduces exact diffs
+	split *splitFile // nil: the driver reproduces exact diffs, or the layer gets no digests
 	in    archive.Ingested
+	// anonymous: the layer gets no digests.
+	anonymous bool
+	content   int64 // bytes of file content
 }
 
 // read takes the blob into nameless and temporary files and checks it.
@@ -83,7 +102,7 @@ func (a *application) read(ctx context.Context, dir *tempdir.Dir, blob io.Reader
 		Limits: a.store.opts.Limits, Progress: opts.Progress,
 		Expect: digest.Digest(opts.Expect), ExpectBlob: digest.Digest(opts.ExpectBlob),
 	}
-	if !a.store.exactDriver() {
+	if !a.store.exactDriver() && !a.anonymous {
 		split, err := newSplitFile(dir.Addition())
 		if err != nil {
 			return err
@@ -129,7 +148,7 @@ func (a *application) change(ctx context.Context, tx *WriteTx) error {
 		return err
 	}
 	opts := graphdriver.ApplyOptions{Mapping: r.Mapping(), Limits: a.store.opts.Limits}
-	_, err = a.store.driver().ApplyDiff(ctx, graphdriver.ID(a.id), graphdriver.ID(r.Parent), a.tar, opts)
+	a.content, err = a.store.driver().ApplyDiff(ctx, graphdriver.ID(a.id), graphdriver.ID(r.Parent), a.tar, opts)
 	if err != nil {
 		return err
 	}
@@ -140,6 +159,9 @@ func (a *application) change(ctx context.Context, tx *WriteTx) error {
 		if err := a.split.adopt(a.store.opts.GraphDir, a.id, a.store.durable()); err != nil {
 			return err
 		}
+	}
+	if a.anonymous {
+		return nil
 	}
 	return tx.update(a.id, func(r *Record) { r.setIngested(a.in) })
 }

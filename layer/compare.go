@@ -49,7 +49,7 @@ func (tx *ReadTx) comparison(id, base ID, opts DiffOptions) (*comparison, error)
 	if base == "" {
 		base = l.Parent
 	}
-	if base == "" {
+	if base == "" || opts.Whole {
 		return c, nil
 	}
 	if c.base, err = tx.complete(base); err != nil {

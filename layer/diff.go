@@ -20,6 +20,8 @@ type DiffOptions struct {
 	// Mapping, when not empty, replaces the layer's own: for a container's layer
 	// that is shifted only while it is mounted (on-disk format, 4.7).
 	Mapping idmap.Mapping
+	// Whole compares with the empty tree; base is not looked at.
+	Whole bool
 }
 
 // Diff returns the tar that turns base into id; base "" means id's parent.
@@ -87,7 +89,7 @@ func (s *Store) openExact(ctx context.Context, id, base ID, opts DiffOptions) (_
 	if l.DiffID != "" && !isDigest(l.DiffID) {
 		return nil, corruptDigest(id, l.DiffID.Validate())
 	}
-	if base != "" && base != l.Parent {
+	if base != "" && base != l.Parent || opts.Whole && l.Parent != "" {
 		return nil, nil
 	}
 	source, err := s.exactSource(ctx, tx, &l)

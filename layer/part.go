@@ -30,6 +30,7 @@ const (
 	byBlob       = "blob"
 	byTOC        = "toc"
 	byIncomplete = "incomplete"
+	byRWName     = "rw-name"
 )
 
 func schema() recordfile.Schema[Record] {
@@ -40,7 +41,7 @@ func schema() recordfile.Schema[Record] {
 		SetNames: func(r *Record, names []string) { r.Names = names },
 		Indexes: map[string]string{
 			byParent: "parent", byDiff: "diff-digest", byBlob: "compressed-diff-digest", byTOC: "toc-digest",
-			byIncomplete: "flags.incomplete",
+			byIncomplete: "flags." + FlagIncomplete, byRWName: "flags." + flagRWName,
 		},
 	}
 }
@@ -86,7 +87,7 @@ func (s *Store) mainPart() *part {
 	sch.EmptyIsDamage = s.emptyIsDamage
 	sch.NeedsRepair = needsRepair
 	sch.Repair = s.repair
-	records := recordfile.Open(sch, files, locks, recordfile.Options{Logger: o.Logger})
+	records := recordfile.Open(sch, files, locks, recordfile.Options{Logger: o.Logger, Reserve: o.Reserve})
 	return &part{dir: o.GraphDir, records: records}
 }
 
