@@ -36,13 +36,12 @@ func (c *ChainStore) Collect(ctx context.Context, olderThan time.Duration) (remo
 
 // collect removes what choose finds.
 func (c *ChainStore) collect(ctx context.Context, choose func(*keepers) ([]Layer, error)) (removed []Layer, err error) {
-	tx, err := c.store.Begin(ctx)
+	d, err := c.demolish(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d := &demolition{chains: c, tx: tx}
 	defer func() { err = errors.Join(err, d.close()) }()
-	k, err := c.keepers(ctx, tx.ReadTx)
+	k, err := c.keepers(ctx, d.tx.ReadTx)
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +50,8 @@ func (c *ChainStore) collect(ctx context.Context, choose func(*keepers) ([]Layer
 	if err != nil {
 		return nil, err
 	}
-	_, _, err = d.remove(ctx, found)
-	return slices.DeleteFunc(found, func(l Layer) bool { return tx.Exists(l.ID) }), err
+	err = d.remove(ctx, found)
+	return slices.DeleteFunc(found, func(l Layer) bool { return d.tx.Exists(l.ID) }), err
 }
 
 // Cleanup removes orphans: what interrupted registrations, creations and deletions

@@ -88,12 +88,9 @@ func (k *keepers) forget(file string) {
 
 func (k *keepers) Close() error { return k.users.Close() }
 
-// leased returns a *LeasedError if another holder has the layer.
-func (k *keepers) leased(id ID) error {
-	if owners := k.leases[string(id)]; len(owners) > 0 {
-		return &LeasedError{Layer: id, PID: owners[0].PID}
-	}
-	return nil
+// leased reports whether another holder has the layer, or this one more than mine times.
+func (k *keepers) leased(id ID, mine int) bool {
+	return len(k.leases[string(id)]) > 0 || k.own(id) > mine
 }
 
 // kept reports whether records keep the layer: it is no collectable one of the
@@ -123,7 +120,7 @@ func (k *keepers) doomed(id ID, mine int) (out []Layer, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if k.leased(id) != nil || k.own(id) > mine {
+		if k.leased(id, mine) {
 			return out, nil
 		}
 		if kept, err := k.kept(&l, going); err != nil || kept {
@@ -173,7 +170,7 @@ func (v *unheldVisit) visit(l *Layer) error {
 			return fmt.Errorf("layer on %s: %w", l.ID, err)
 		}
 	}
-	if l.Incomplete() || l.Created.After(v.before) || v.leased(l.ID) != nil || v.own(l.ID) > 0 {
+	if l.Incomplete() || l.Created.After(v.before) || v.leased(l.ID, 0) {
 		return nil
 	}
 	if l.initOf() != "" && !l.ReadOnly && len(v.tx.Children(l.ID)) == 0 {

@@ -154,6 +154,8 @@ func childCommand(t *testing.T, s *Store, args []string) (string, error) {
 		return "done", nil
 	case "kill":
 		return "survived", killedAt(t, s, args[1:])
+	case "chain-register", "chain-hold", "chain-rw-create", "chain-rw-init", "chain-come-and-go":
+		return chainCommand(t, s, args)
 	case "load":
 		if stageAndAdopt(t, s, baseTar(t)) {
 			return "won", nil

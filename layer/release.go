@@ -100,78 +100,18 @@ func (c *ChainStore) dropKept(ctx context.Context, id ID) (done bool, err error)
 // cascade removes id and what is below it, as far as nothing but one lease of id
 // keeps them, and gives that lease back.
 func (c *ChainStore) cascade(ctx context.Context, id ID) (removed []Removed, untouched bool, err error) {
-	tx, err := c.store.Begin(ctx)
+	d, err := c.demolish(ctx)
 	if err != nil {
 		return nil, true, err
 	}
-	d := &demolition{chains: c, tx: tx}
-	removed, untouched, err = d.below(ctx, id, 1)
+	if err = d.below(ctx, id, 1); err == nil {
+		err = c.unhold(id)
+		return d.all(), false, errors.Join(err, d.close())
+	}
+	err = errors.Join(err, d.close())
+	removed, untouched = d.recount(ctx)
 	if !untouched {
 		err = errors.Join(err, c.unhold(id))
 	}
-	return removed, untouched, errors.Join(err, d.close())
-}
-
-// demolition removes layers in one transaction.
-type demolition struct {
-	chains  *ChainStore
-	tx      *WriteTx
-	cleanup []func() error // for when no lock is held
-}
-
-// close ends the transaction and deletes the bytes.
-func (d *demolition) close() error {
-	errs := []error{d.tx.Close()}
-	for _, f := range d.cleanup {
-		errs = append(errs, f())
-	}
-	return errors.Join(errs...)
-}
-
-// below removes id and what is below it, as far as nothing but mine leases of id
-// keep them.
-func (d *demolition) below(ctx context.Context, id ID, mine int) (removed []Removed, untouched bool, err error) {
-	k, err := d.chains.keepers(ctx, d.tx.ReadTx)
-	if err != nil {
-		return nil, true, err
-	}
-	defer closing(&err, k)
-	doomed, err := k.doomed(id, mine)
-	if err != nil {
-		return nil, true, err
-	}
-	return d.remove(ctx, doomed)
-}
-
-// remove removes layers, children first. untouched: all are as they were.
-func (d *demolition) remove(ctx context.Context, doomed []Layer) (removed []Removed, untouched bool, err error) {
-	removed = []Removed{}
-	if len(doomed) == 0 {
-		return removed, false, nil
-	}
-	notes, ids := make([]Removed, len(doomed)), make([]ID, len(doomed))
-	for i := range doomed {
-		ids[i], notes[i] = doomed[i].ID, d.note(&doomed[i])
-	}
-	cleanup, err := d.tx.Delete(ctx, ids...)
-	d.cleanup = append(d.cleanup, cleanup)
-	untouched = err != nil
-	for i, id := range ids {
-		l, getErr := d.tx.Get(id)
-		if errors.Is(getErr, ErrUnknown) {
-			removed = append(removed, notes[i])
-		}
-		untouched = untouched && getErr == nil && !l.Incomplete()
-	}
 	return removed, untouched, err
-}
-
-// note describes a layer while all below it are there.
-func (d *demolition) note(l *Layer) Removed {
-	size, _ := l.size()
-	sum, err := d.tx.ChainSize(l.ID)
-	if err != nil {
-		sum = size // something is missing below; nobody relies on the sum
-	}
-	return Removed{ChainID: l.Chain, DiffID: l.DiffID, Size: sum, DiffSize: size}
 }

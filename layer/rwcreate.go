@@ -43,7 +43,7 @@ func (c *ChainStore) CreateRWLayer(ctx context.Context, name string, parent Chai
 	}
 	defer unlock()
 	if _, err := c.MountID(ctx, name); !errors.Is(err, ErrNoMount) {
-		return nil, errors.Join(err, takenName(name, err))
+		return nil, notFree(name, err)
 	}
 	below, err := c.retain(ctx, parent)
 	if err != nil {
@@ -66,12 +66,12 @@ func (c *ChainStore) CreateRWLayer(ctx context.Context, name string, parent Chai
 	return ref, nil
 }
 
-// takenName is the error for a name that was found, or nil.
-func takenName(name string, found error) error {
-	if found != nil {
-		return nil
+// notFree says why a name can not be had, from what looking it up gave.
+func notFree(name string, lookup error) error {
+	if lookup == nil {
+		return about(name, ErrMountExists)
 	}
-	return about(name, ErrMountExists)
+	return lookup
 }
 
 // newRW is a read-write layer on its way in.
@@ -98,11 +98,10 @@ func (n *newRW) make(ctx context.Context) (*RWRef, error) {
 		Flags: map[string]json.RawMessage{flagRWName: textFlag(n.name)},
 	}
 	free := func(tx *ReadTx) error {
-		_, err := n.chains.findRW(tx, n.name)
-		if errors.Is(err, ErrNoMount) {
-			return nil
+		if _, err := n.chains.findRW(tx, n.name); !errors.Is(err, ErrNoMount) {
+			return notFree(n.name, err)
 		}
-		return errors.Join(err, takenName(n.name, err))
+		return nil
 	}
 	refer := func(tx *ReadTx, l *Layer) (err error) {
 		ref, err = n.chains.referRW(ctx, tx, l)
@@ -166,19 +165,15 @@ func (n *newRW) fillInit(ctx context.Context) (err error) {
 func (n *newRW) undo(ctx context.Context) error {
 	ctx, cancel := undoing(ctx)
 	defer cancel()
-	tx, err := n.chains.store.Begin(ctx)
+	d, err := n.chains.demolish(ctx)
 	if err != nil {
 		return err
 	}
-	d := &demolition{chains: n.chains, tx: tx}
 	var errs []error
 	for _, id := range []ID{n.id, n.init} {
-		l, err := tx.Get(id)
-		if err != nil {
-			continue // never made, or undone by its own transaction
+		if l, err := d.tx.Get(id); err == nil { // else never made, or undone by its own transaction
+			errs = append(errs, d.remove(ctx, []Layer{l}))
 		}
-		_, _, err = d.remove(ctx, []Layer{l})
-		errs = append(errs, err)
 	}
 	errs = append(errs, d.close())
 	if h, err := n.chains.leases(); err == nil && h.Count(string(n.init)) > 0 {

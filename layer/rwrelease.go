@@ -47,36 +47,34 @@ func (c *ChainStore) giveBackRW(ctx context.Context, r *RWRef) (removed []Remove
 	if h.DropUnlessLast(string(r.id)) {
 		return []Removed{}, false, nil
 	}
-	tx, err := c.store.Begin(ctx)
+	d, err := c.demolish(ctx)
 	if err != nil {
 		return nil, true, err
 	}
-	d := &demolition{chains: c, tx: tx}
-	removed, untouched, err = d.removeRW(ctx, r)
-	if !untouched {
-		err = errors.Join(err, c.unhold(r.id))
+	if err := d.removeRW(ctx, r); err != nil {
+		// What went with it is known when the call is repeated.
+		return []Removed{}, true, errors.Join(err, d.close())
 	}
-	return removed, untouched, errors.Join(err, d.close())
+	if err = c.unhold(r.id); r.parent != nil && !d.sharedRW {
+		err = errors.Join(err, d.below(ctx, r.parent.CacheID(), 0))
+	}
+	if err = errors.Join(err, d.close()); err == nil {
+		return d.all(), false, nil
+	}
+	removed, _ = d.recount(ctx)
+	return removed, false, err
 }
 
-// removeRW removes the layer unless somebody else refers to it. untouched: it is
-// there still, at least in part.
-func (d *demolition) removeRW(ctx context.Context, r *RWRef) (removed []Removed, untouched bool, err error) {
+// removeRW removes the layer with its init layer, unless somebody else refers to it.
+func (d *demolition) removeRW(ctx context.Context, r *RWRef) error {
 	own, shared, err := d.ownRW(ctx, r)
 	if err != nil {
-		return nil, true, err
+		return err
 	}
-	if shared {
-		return []Removed{}, false, nil
+	if d.sharedRW = shared; shared {
+		return nil
 	}
-	if _, _, err := d.remove(ctx, own); err != nil {
-		return nil, true, err
-	}
-	if r.parent == nil {
-		return []Removed{}, false, nil
-	}
-	removed, _, err = d.below(ctx, r.parent.CacheID(), 0)
-	return removed, false, err
+	return d.remove(ctx, own)
 }
 
 // ownRW returns the read-write layer and its init layer, as far as they are there.
@@ -94,7 +92,7 @@ func (d *demolition) ownRW(ctx context.Context, r *RWRef) (own []Layer, shared b
 		return nil, false, err
 	}
 	defer closing(&err, k)
-	if k.leased(r.id) != nil || k.own(r.id) > 1 {
+	if k.leased(r.id, 1) {
 		return nil, true, nil
 	}
 	if err := d.idle(ctx, k, &l); err != nil {

@@ -144,6 +144,9 @@ func (h *Holder) add(id string) error {
 
 // mark changes a line in place.
 func (h *Holder) mark(l *line, sign byte) error {
+	if err := faults.Hit("lease.mark", h.path); err != nil {
+		return err
+	}
 	_, err := h.file.WriteAt([]byte{sign}, l.offset)
 	return err
 }
