@@ -15,6 +15,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/internal/tempdir"
 )
 
@@ -261,6 +262,9 @@ func (c *collector) takeBeside(path string) error {
 		c.bins[root] = bin
 	}
 	_, err := bin.Trash(path)
+	if reserve.Full(err) {
+		return tempdir.RemoveTree(path)
+	}
 	return ignoreMissing(err)
 }
 

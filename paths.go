@@ -68,6 +68,9 @@ func each(roots []string, driver string, dir func(root, driver string) string) [
 // backupDir is strata's own place for the last good record files.
 func (r roots) backupDir() string { return filepath.Join(r.graph, "strata", "backup") }
 
+// reserveDir is strata's own place for what is held back for deletions.
+func (r roots) reserveDir() string { return filepath.Join(r.graph, "strata", "reserve") }
+
 // storageLock is the file that guards driver set-up and mounting.
 func (r roots) storageLock() string { return filepath.Join(r.graph, "storage.lock") }
 

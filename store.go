@@ -13,6 +13,7 @@ import (
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/layer"
 	"github.com/stratastore/strata/lockfile"
 )
@@ -30,6 +31,7 @@ type Store struct {
 	containers *container.Store
 	storage    *lockfile.Lock // <graph root>/storage.lock
 	userns     *lockfile.Lock // <graph root>/userns.lock
+	reserve    *reserve.Space // <graph root>/strata/reserve
 
 	driver driverHandle
 	closed atomic.Bool
@@ -73,7 +75,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{opts: opts, roots: r, log: opts.Logger}
+	s := &Store{opts: opts, roots: r, log: opts.Logger, reserve: reserve.New(r.reserveDir())}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -158,6 +160,7 @@ func (s *Store) openSubstores() error {
 		Additional: each(r.additional, name, imagesDir),
 		RunDir:     imagesDir(r.run, name),
 		BackupDir:  r.backupDir(),
+		Reserve:    s.reserve,
 		Logger:     s.log,
 	})
 	if err != nil {
@@ -168,6 +171,7 @@ func (s *Store) openSubstores() error {
 		RunDir:    containersDir(r.run, name),
 		Transient: s.opts.Transient,
 		BackupDir: r.backupDir(),
+		Reserve:   s.reserve,
 		Logger:    s.log,
 	})
 	return err
@@ -182,6 +186,7 @@ func (s *Store) layerOptions() layer.Options {
 		RunDir:      layersDir(r.run, name),
 		Additional:  each(r.additional, name, layersDir),
 		BackupDir:   r.backupDir(),
+		Reserve:     s.reserve,
 		StorageLock: s.storage,
 		Sync:        s.opts.Sync,
 		Limits:      s.opts.Limits,
@@ -200,6 +205,9 @@ func (s *Store) layerOptions() layer.Options {
 // outlive the process. A second call does nothing; other methods give ErrClosed.
 func (s *Store) Close(context.Context) error {
 	s.closed.Store(true)
+	if err := s.reserve.Restore(); err != nil {
+		s.log.Debug("no reserve for deleting on a full disk", "error", err)
+	}
 	return nil
 }
 

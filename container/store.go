@@ -11,6 +11,7 @@ import (
 
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/recordfile"
+	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/lockfile"
 )
 
@@ -26,6 +27,8 @@ type Options struct {
 	Transient bool
 	// BackupDir keeps the last good copy of containers.json; "" keeps none.
 	BackupDir string
+	// Reserve is room for deleting on a full disk; nil: there is none.
+	Reserve *reserve.Space
 	// Logger gets warnings; nil drops them.
 	Logger *slog.Logger
 }
@@ -69,18 +72,18 @@ func Open(opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open container store: %w", err)
 		}
 	}
-	s.records = s.openRecords(opts.BackupDir)
+	s.records = s.openRecords(opts)
 	return s, nil
 }
 
-func (s *Store) openRecords(backupDir string) *recordfile.Store[Record] {
+func (s *Store) openRecords(opts Options) *recordfile.Store[Record] {
 	volatileDir := s.dir
 	if s.transient {
 		volatileDir = s.runDir
 	}
 	stable := recordfile.File{Path: filepath.Join(s.dir, recordsName)}
-	if backupDir != "" {
-		stable.Backup = filepath.Join(backupDir, filepath.Base(s.dir)+".json")
+	if opts.BackupDir != "" {
+		stable.Backup = filepath.Join(opts.BackupDir, filepath.Base(s.dir)+".json")
 	}
 	schema := recordfile.Schema[Record]{
 		Kind:          "container",
@@ -96,7 +99,7 @@ func (s *Store) openRecords(backupDir string) *recordfile.Store[Record] {
 	}
 	files := []recordfile.File{stable, {Path: filepath.Join(volatileDir, volatileName), NoSync: true}}
 	lock := lockfile.New(filepath.Join(volatileDir, lockName), lockfile.Options{Logger: s.log})
-	return recordfile.Open(schema, files, []*lockfile.Lock{lock}, recordfile.Options{Logger: s.log})
+	return recordfile.Open(schema, files, []*lockfile.Lock{lock}, recordfile.Options{Logger: s.log, Reserve: opts.Reserve})
 }
 
 // DataDir returns the directory of the container's data items and userdata that last.

@@ -10,6 +10,7 @@ import (
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/objectid"
 	"github.com/stratastore/strata/internal/recordfile"
+	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -130,7 +131,7 @@ func (tx *WriteTx) update(id ID, change func(*Record)) error {
 // of deleted containers. After an error the transaction has ended; what was not
 // saved is dropped.
 func (tx *WriteTx) Commit(ctx context.Context) error {
-	if err := tx.writer.Save(ctx); err != nil {
+	if err := tx.save(ctx); err != nil {
 		if tx.Uncertain() {
 			tx.undo = nil // the data may have its record already
 		}
@@ -139,6 +140,22 @@ func (tx *WriteTx) Commit(ctx context.Context) error {
 	tx.undo = nil
 	remove, err := bigdata.Trash(tx.gone...)
 	return errors.Join(err, tx.Close(), remove())
+}
+
+// save saves the records. When there is no room for that, not even a reserve, the
+// directories of deleted containers go before their records do: a crash in between
+// leaves containers without data, which can be deleted.
+func (tx *WriteTx) save(ctx context.Context) error {
+	err := tx.writer.Save(ctx)
+	if !reserve.Full(err) || tx.Uncertain() || len(tx.gone) == 0 {
+		return err
+	}
+	for _, dir := range tx.gone {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("make room: %w", err)
+		}
+	}
+	return tx.writer.Save(ctx)
 }
 
 // Uncertain reports whether Commit failed so late that the records may be on disk

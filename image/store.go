@@ -15,6 +15,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/recordfile"
+	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/lockfile"
 )
 
@@ -32,6 +33,8 @@ type Options struct {
 	RunDir string
 	// BackupDir keeps the last good copy of each images.json that is written; "" keeps none.
 	BackupDir string
+	// Reserve is room for deleting on a full disk; nil: there is none.
+	Reserve *reserve.Space
 	// Logger gets warnings; nil drops them.
 	Logger *slog.Logger
 }
@@ -79,14 +82,14 @@ func Open(opts Options) (*Store, error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("open image store: %w", err)
 		}
-		s.parts = append(s.parts, part{dir: dir, records: openRecords(dir, false, s.backupFile(opts.BackupDir, dir, i), s.log)})
+		s.parts = append(s.parts, part{dir: dir, records: openRecords(dir, false, s.backupFile(opts.BackupDir, dir, i), recordfile.Options{Logger: s.log, Reserve: opts.Reserve})})
 	}
 	for _, dir := range opts.Additional {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 			s.log.Debug("additional image store has no images", "dir", dir)
 			continue
 		}
-		s.parts = append(s.parts, part{dir: dir, readOnly: true, records: openRecords(dir, true, "", s.log)})
+		s.parts = append(s.parts, part{dir: dir, readOnly: true, records: openRecords(dir, true, "", recordfile.Options{Logger: s.log})})
 	}
 	return s, nil
 }
@@ -105,7 +108,7 @@ func (s *Store) backupFile(backupDir, dir string, i int) string {
 	return filepath.Join(backupDir, name+".json")
 }
 
-func openRecords(dir string, readOnly bool, backup string, log *slog.Logger) *recordfile.Store[Record] {
+func openRecords(dir string, readOnly bool, backup string, opts recordfile.Options) *recordfile.Store[Record] {
 	schema := recordfile.Schema[Record]{
 		Kind:          "image",
 		Unknown:       ErrUnknown,
@@ -122,8 +125,8 @@ func openRecords(dir string, readOnly bool, backup string, log *slog.Logger) *re
 		EmptyIsDamage: func(string) bool { return bigdata.HasObjects(dir) },
 	}
 	file := recordfile.File{Path: filepath.Join(dir, recordsName), ReadOnly: readOnly, Backup: backup}
-	lock := lockfile.New(filepath.Join(dir, lockName), lockfile.Options{ReadOnly: readOnly, Logger: log})
-	return recordfile.Open(schema, []recordfile.File{file}, []*lockfile.Lock{lock}, recordfile.Options{Logger: log})
+	lock := lockfile.New(filepath.Join(dir, lockName), lockfile.Options{ReadOnly: readOnly, Logger: opts.Logger})
+	return recordfile.Open(schema, []recordfile.File{file}, []*lockfile.Lock{lock}, opts)
 }
 
 // DataDir returns the directory of the image's data items.

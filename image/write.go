@@ -10,6 +10,7 @@ import (
 
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/recordfile"
+	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -170,7 +171,7 @@ func (tx *WriteTx) Commit(ctx context.Context) error {
 		if w == nil {
 			continue
 		}
-		if err := w.Save(ctx); err != nil {
+		if err := tx.save(ctx, w); err != nil {
 			if w.Uncertain() {
 				tx.undo = nil // the data may have its record already
 			}
@@ -180,6 +181,22 @@ func (tx *WriteTx) Commit(ctx context.Context) error {
 	tx.undo = nil
 	remove, err := bigdata.Trash(tx.gone...)
 	return errors.Join(err, tx.Close(), remove())
+}
+
+// save saves the records of one part. When there is no room for that, not even a
+// reserve, the data of deleted images goes before their records do: a crash in
+// between leaves images without data, which can be deleted.
+func (tx *WriteTx) save(ctx context.Context, w *recordfile.WriteTx[Record]) error {
+	err := w.Save(ctx)
+	if !reserve.Full(err) || w.Uncertain() || len(tx.gone) == 0 {
+		return err
+	}
+	for _, dir := range tx.gone {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("make room: %w", err)
+		}
+	}
+	return w.Save(ctx)
 }
 
 // Close ends the transaction; after Commit it does nothing. Always defer it.

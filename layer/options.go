@@ -10,6 +10,7 @@ import (
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/lockfile"
 )
 
@@ -39,6 +40,8 @@ type Options struct {
 	Additional []string
 	// BackupDir keeps the last good copy of each record file (<G>/strata/backup); "" none.
 	BackupDir string
+	// Reserve is room for deleting on a full disk; nil: there is none.
+	Reserve *reserve.Space
 	// StorageLock is <G>/storage.lock.
 	StorageLock *lockfile.Lock
 	// Sync says whether what is written is made durable.

@@ -68,6 +68,9 @@ func (t *trash) addPath(path string) error {
 		t.dir = dir
 	}
 	_, err := t.dir.Trash(path)
+	if isFull(err) {
+		return tempdir.RemoveTree(path) // a name more, in another directory, can be too much
+	}
 	return err
 }
 

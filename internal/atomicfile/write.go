@@ -10,13 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/faults"
+	"github.com/stratastore/strata/internal/reserve"
 )
 
 // TempPrefix begins the names of the files that are being written; after a crash
@@ -33,6 +36,8 @@ type Options struct {
 	// Validate, if set, looks at the data before anything is written; its error
 	// is Write's.
 	Validate func([]byte) error
+	// Spare is used when there is no room for the data; nil: there is none.
+	Spare *reserve.Space
 }
 
 // Write replaces the file at path by data and returns its modification time.
@@ -67,7 +72,17 @@ func Prepare(path string, data []byte, opts Options) (*Pending, error) {
 			return nil, fmt.Errorf("refuse to write %s: %w", path, err)
 		}
 	}
-	f, err := create(path)
+	p, err := prepare(path, data, opts, create)
+	if reserve.Full(err) && opts.Spare != nil {
+		if spare, spareErr := prepare(path, data, opts, opts.take); spareErr == nil {
+			return spare, nil
+		}
+	}
+	return p, err
+}
+
+func prepare(path string, data []byte, opts Options, open func(path string) (*os.File, error)) (*Pending, error) {
+	f, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
@@ -78,6 +93,12 @@ func Prepare(path string, data []byte, opts Options) (*Pending, error) {
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
 	return p, nil
+}
+
+// take gets a file with room from the reserve.
+func (o Options) take(path string) (*os.File, error) {
+	temp := TempPrefix + filepath.Base(path) + strconv.FormatUint(rand.Uint64(), 10)
+	return o.Spare.Take(filepath.Join(filepath.Dir(path), temp))
 }
 
 func create(path string) (*os.File, error) {
@@ -92,6 +113,9 @@ func (p *Pending) fill(f *os.File, data []byte) error {
 		return err
 	}
 	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Truncate(int64(len(data))); err != nil { // one from the reserve is longer
 		return err
 	}
 	if err := p.flush(f); err != nil {

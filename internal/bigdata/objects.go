@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/faults"
+	"github.com/stratastore/strata/internal/reserve"
 )
 
 // HasObjects reports whether parent holds a directory named like an object that
@@ -68,7 +69,11 @@ func trashOne(dir string) (string, error) {
 	}
 	// The rename replaces the empty directory, which os.Rename would refuse. A sweep
 	// may have been faster and removed it; that does not matter.
-	if err := unix.Rename(dir, target); err != nil {
+	err = unix.Rename(dir, target)
+	if reserve.Full(err) {
+		return "", errors.Join(os.RemoveAll(dir), os.Remove(target))
+	}
+	if err != nil {
 		return "", errors.Join(fmt.Errorf("take %s away: %w", dir, err), os.Remove(target))
 	}
 	return target, nil

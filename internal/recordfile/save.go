@@ -74,6 +74,7 @@ func (tx *WriteTx[R]) save(ctx context.Context) error {
 	}
 	tx.store.remember(&state{next, token, ids})
 	tx.view = newPending(next)
+	tx.keepSpare(changes)
 	return nil
 }
 
@@ -92,7 +93,7 @@ func (tx *WriteTx[R]) prepare(ctx context.Context) ([]replacement, error) {
 		if err != nil {
 			return out, fmt.Errorf("refuse to write %s: %w", f.Path, err)
 		}
-		p, err := atomicfile.Prepare(f.Path, data, atomicfile.Options{Mode: 0o600, NoSync: f.NoSync})
+		p, err := atomicfile.Prepare(f.Path, data, atomicfile.Options{Mode: 0o600, NoSync: f.NoSync, Spare: tx.spare()})
 		if err != nil {
 			return out, err
 		}

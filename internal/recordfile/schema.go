@@ -3,6 +3,8 @@ package recordfile
 import (
 	"context"
 	"log/slog"
+
+	"github.com/stratastore/strata/internal/reserve"
 )
 
 // File is one JSON file of a Store.
@@ -63,4 +65,7 @@ type Schema[R any] struct {
 type Options struct {
 	// Logger gets repairs and failed backups; nil: nothing is logged.
 	Logger *slog.Logger
+	// Reserve is room that a change without new records may use on a full disk; nil:
+	// there is none.
+	Reserve *reserve.Space
 }

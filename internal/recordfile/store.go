@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/lockfile"
 )
 
@@ -20,6 +21,7 @@ type Store[R any] struct {
 	files  []File
 	locks  []*lockfile.Lock
 	log    *slog.Logger
+	spare  *reserve.Space
 	plan   *plan
 	keys   []string // of R, in order
 	cache  cache
@@ -52,7 +54,7 @@ func Open[R any](schema Schema[R], files []File, locks []*lockfile.Lock, opts Op
 	plan := newPlan(schema.Indexes, keys)
 	plan.named = schema.SetNames != nil
 	return &Store[R]{
-		schema: schema, files: slices.Clone(files), locks: slices.Clone(locks), log: opts.Logger,
+		schema: schema, files: slices.Clone(files), locks: slices.Clone(locks), log: opts.Logger, spare: opts.Reserve,
 		plan: plan, keys: keys,
 	}
 }
