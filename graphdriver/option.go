@@ -133,6 +133,7 @@ func parseOption(text string) (rawOption, error) {
 // optionsOf returns the options that are for the driver: those with its prefix and those
 // with none. Options with the prefix of another driver are not its business.
 func optionsOf(driver string, all []rawOption) []Option {
+	driver = strings.ToLower(driver)
 	var out []Option
 	for _, o := range all {
 		if o.prefix == "" || o.prefix == driver {
@@ -140,4 +141,16 @@ func optionsOf(driver string, all []rawOption) []Option {
 		}
 	}
 	return out
+}
+
+// OptionsFor returns the options among texts that are the driver's: written "driver.key=value",
+// ".key=value" or "key=value". Those with the prefix of another known driver are left out, any
+// other prefix is an ErrInvalid. Registry.Open does the same; this is for who opens a driver
+// without one.
+func OptionsFor(driver string, texts []string) ([]Option, error) {
+	all, err := parseOptions(texts, append([]string{driver}, foreignPrefixes...))
+	if err != nil {
+		return nil, err
+	}
+	return optionsOf(driver, all), nil
 }

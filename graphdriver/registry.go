@@ -17,7 +17,13 @@ import (
 
 // Registry is a table of drivers. Fill it first; Names and Open are then safe for
 // concurrent use.
-type Registry struct{ drivers map[string]Init }
+type Registry struct {
+	drivers map[string]Init
+	// Find, when not nil, is asked for a driver that is wanted by name and not registered: a
+	// plugin. An ErrNotFound means that there is none either, any other error is final. Such
+	// drivers are never chosen by prior state or priority.
+	Find func(ctx context.Context, name string) (Init, error)
+}
 
 // NewRegistry returns an empty table.
 func NewRegistry() *Registry { return &Registry{drivers: map[string]Init{}} }
@@ -35,6 +41,15 @@ func (r *Registry) Register(name string, init Init) error {
 	}
 	r.drivers[name] = init
 	return nil
+}
+
+// Lookup returns the function that opens a registered driver; "overlay2" means overlay. An
+// unknown name is an error of the class of ErrNotSupported.
+func (r *Registry) Lookup(name string) (Init, error) {
+	if init := r.drivers[canonical(name)]; init != nil {
+		return init, nil
+	}
+	return nil, r.unknown(name)
 }
 
 // Names returns the registered names, sorted.
@@ -61,7 +76,7 @@ func (r *Registry) Open(ctx context.Context, c Choice) (d Driver, reason string,
 	if err := c.validate(); err != nil {
 		return nil, "", err
 	}
-	options, err := parseOptions(c.Options, r.prefixes())
+	options, err := parseOptions(c.Options, r.prefixes(c.Name))
 	if err != nil {
 		return nil, "", err
 	}
@@ -72,9 +87,13 @@ func (r *Registry) Open(ctx context.Context, c Choice) (d Driver, reason string,
 	return o.unnamed(ctx)
 }
 
-// prefixes are the drivers whose options may be given, sorted.
-func (r *Registry) prefixes() []string {
-	return slices.Compact(slices.Sorted(slices.Values(append(r.Names(), foreignPrefixes...))))
+// prefixes are the drivers whose options may be given, the wanted one among them, sorted.
+func (r *Registry) prefixes(wanted string) []string {
+	names := append(r.Names(), foreignPrefixes...)
+	if wanted != "" {
+		names = append(names, strings.ToLower(canonical(wanted)))
+	}
+	return slices.Compact(slices.Sorted(slices.Values(names)))
 }
 
 // opener is one run of Open.
@@ -85,14 +104,33 @@ type opener struct {
 }
 
 func (o opener) named(ctx context.Context, name string) (Driver, string, error) {
-	if o.registry.drivers[name] == nil {
-		return nil, "", o.registry.unknown(name)
+	init, err := o.registry.find(ctx, name)
+	if err != nil {
+		return nil, "", err
 	}
-	d, err := o.open(ctx, name)
+	d, err := o.openWith(ctx, name, init)
 	if err != nil {
 		return nil, "", err
 	}
 	return d, name + " was asked for by name", nil
+}
+
+// find looks a wanted driver up in the table, and then among the plugins.
+func (r *Registry) find(ctx context.Context, name string) (Init, error) {
+	if init := r.drivers[name]; init != nil {
+		return init, nil
+	}
+	if r.Find == nil || slices.Contains(removedDrivers, name) {
+		return nil, r.unknown(name)
+	}
+	init, err := r.Find(ctx, name)
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return nil, r.unknown(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find storage driver %q: %w", name, err)
+	}
+	return init, nil
 }
 
 func (r *Registry) unknown(name string) error {
@@ -101,7 +139,11 @@ func (r *Registry) unknown(name string) error {
 		text = "this driver was removed from all engines"
 	}
 	err := fmt.Errorf("storage driver %q: %s: %w", name, text, ErrNotSupported)
-	return errdefs.WithHint(err, "drivers in this program: "+strings.Join(r.Names(), ", "))
+	hint := "drivers in this program: " + strings.Join(r.Names(), ", ")
+	if r.Find != nil {
+		hint += "; no plugin of this name was found"
+	}
+	return errdefs.WithHint(err, hint)
 }
 
 func (o opener) unnamed(ctx context.Context) (Driver, string, error) {
@@ -183,11 +225,15 @@ func (o opener) try(ctx context.Context, name string) (Driver, error) {
 }
 
 func (o opener) open(ctx context.Context, name string) (Driver, error) {
+	return o.openWith(ctx, name, o.registry.drivers[name])
+}
+
+func (o opener) openWith(ctx context.Context, name string, init Init) (Driver, error) {
 	cfg, err := o.choice.config(name, optionsOf(name, o.options))
 	if err != nil {
 		return nil, err
 	}
-	d, err := o.registry.drivers[name](ctx, cfg)
+	d, err := init(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open storage driver %s: %w", name, err)
 	}

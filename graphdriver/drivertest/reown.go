@@ -17,7 +17,7 @@ func reownCases() []testCase {
 	return []testCase{
 		{name: "reown: only owners change", needs: needs, run: reownOwnersOnly},
 		{name: "reown: layers on a copy", needs: needs, run: reownChild},
-		{name: "reown: diff into a copy", needs: needs, run: reownApply},
+		{name: "reown: diff into a copy", needs: append(needs, needsStager), run: reownApply},
 		{name: "reown: owner without a place", needs: needs, run: reownUnmapped},
 		{name: "reown: files of a copy's tar", needs: append(needs, needsDiffGetter), run: reownGetter},
 	}
