@@ -66,6 +66,9 @@ type Result struct {
 	Text func(b *bytes.Buffer)
 	// Table fills the table for a terminal; nil takes Text.
 	Table func() (*table.Table, error)
+	// Notes are lines below the table on a terminal, and without a table what a
+	// terminal gets instead of Text.
+	Notes []string
 	// JSON is the value of the reference's JSON.
 	JSON any
 	// Rich makes the value of the modern manner's JSON; nil takes JSON.
@@ -144,13 +147,21 @@ func (c *Call) classic() bool {
 	return ok
 }
 
+// selfNaming is implemented by errors that name what they are about, which may be
+// another argument than the first.
+type selfNaming interface {
+	error
+	namesObject()
+}
+
 // subject is the argument that an error is about when the error does not say.
 func (c *Call) subject(err error) string {
 	var open *openError
+	var says selfNaming
 	switch {
 	case len(c.Args) == 0 || c.Args[0] == "-":
 		return ""
-	case errors.As(err, &open) || errors.Is(err, errUsage) || interrupted(err):
+	case errors.As(err, &open) || errors.As(err, &says) || errors.Is(err, errUsage) || interrupted(err):
 		return ""
 	}
 	return c.Args[0]

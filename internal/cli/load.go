@@ -24,13 +24,16 @@ func (c *Call) tempDir() string {
 	return spoolDir
 }
 
+// nameForm is the hint about names of images.
+const nameForm = "names look like app, app:1 or registry.example/team/app:1"
+
 // localNames completes the names that a person gave for a new image.
 func localNames(names []string) ([]string, error) {
 	var full []string
 	for _, name := range names {
 		n, err := oci.LocalName(name)
 		if err != nil {
-			return nil, usagef("names look like app, app:1 or registry.example/team/app:1", "--name %s: %v", quoteWord(name), err)
+			return nil, usagef(nameForm, "--name %s: %v", quoteWord(name), err)
 		}
 		full = append(full, n)
 	}

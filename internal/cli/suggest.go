@@ -52,8 +52,8 @@ func meant() map[string]string {
 	return map[string]string{
 		"build": "commit", "cp": "copy", "export": "save", "images-list": "images", "list": "images",
 		"ls": "images", "ps": "containers", "pull": "load", "push": "save", "reset": "wipe",
-		"rm": "delete-container", "rmi": "delete-image", "run": "create-container", "create": "create-container",
-		"remove": "delete", "show": "inspect", "info": "status", "tag": "add-names", "untag": "remove-names",
+		"run": "create-container", "create": "create-container",
+		"remove": "delete", "show": "inspect", "info": "status", "untag": "remove-names",
 		"umount-all": "shutdown", "size": "diffsize", "completions": "completion", "manual": "man",
 	}
 }

@@ -6,15 +6,15 @@ import "github.com/stratastore/strata"
 // Each call makes new values, whose options are bound to variables of their own.
 func verbs() []*Verb {
 	return []*Verb{
-		loadVerb(), saveVerb(), importVerb(), dockerImportVerb(), imagesVerb(), imageVerb(), imagesByDigestVerb(), createImageVerb(), deleteImageVerb(),
-		createContainerVerb(), containersVerb(), containerVerb(), commitVerb(), deleteContainerVerb(),
+		loadVerb(), saveVerb(), importVerb(), dockerImportVerb(), imagesVerb(), imageVerb(), imagesByDigestVerb(), createImageVerb(), historyVerb(), tagVerb(), rmiVerb(), deleteImageVerb(),
+		createContainerVerb(), containersVerb(), containerVerb(), commitVerb(), rmVerb(), deleteContainerVerb(),
 		createLayerVerb(), importLayerVerb(), layersVerb(), layerVerb(), deleteLayerVerb(), storageLayersVerb(), createStorageLayerVerb(),
 		layerOwnersVerb(), containerOwnersVerb(),
 		mountVerb(), unmountVerb(), mountedVerb(),
 		volumeCreateVerb(), volumeListVerb(), volumeInspectVerb(), volumeRemoveVerb(), volumePruneVerb(),
 		volumeMountVerb(), volumeUnmountVerb(), volumeDiffVerb(), volumeCommitVerb(), volumeDiscardVerb(), volumeResetVerb(),
 		volumeCloneVerb(), volumeSnapshotVerb(), volumeRenameVerb(), volumeImportDockerVerb(), volumeServeVerb(),
-		changesVerb(), diffVerb(), diffSizeVerb(), applyDiffVerb(),
+		changesVerb(), diffVerb(), diffSizeVerb(), applyDiffVerb(), applyStagedVerb(), copyVerb(),
 		inspectVerb(), existsVerb(), deleteVerb(),
 		getNamesVerb(), addNamesVerb(), setNamesVerb(), removeNamesVerb(), metadataVerb(), setMetadataVerb(),
 		listDataVerb(strata.KindLayer), getDataVerb(strata.KindLayer), setDataVerb(strata.KindLayer),

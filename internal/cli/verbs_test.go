@@ -81,11 +81,13 @@ func TestReferenceVerbs(t *testing.T) {
 	const table = `
 		add-names addnames 1 -1 j name,n
 		applydiff apply-diff 1 1 - file,f
+		applydiff-using-staging-dir - 2 2 -
 		changes - 1 2 j
 		config - 0 1 -
 		container - 1 -1 j
 		container-parent-owners - 1 -1 j
 		containers - 0 0 j
+		copy - 2 -1 j chown,o
 		create-container createcontainer 1 1 j name,n id,i volatile metadata,m metadata-file,f maps
 		create-image createimage 0 1 j name,n id,i digest,d metadata,m metadata-file,f
 		create-layer createlayer 0 1 j name,n id,i label,l readonly,r maps

@@ -1,0 +1,255 @@
+// Package filecopy copies files and directories from one tree to another while
+// both may be in use: out of a mounted container, into one, between two.
+//
+// A tree is a rootfd.Root, and every name is resolved beneath it by descriptor.
+// Links on the way to the two ends that a person named are followed inside the
+// tree, as a process inside of it would follow them (Resolve); below the ends
+// links are copied as links. Whoever swaps names meanwhile can make a copy fail,
+// never lead it out of the tree.
+//
+// For complete trees that nobody else touches, package treecopy is faster.
+package filecopy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/idmap"
+	"github.com/stratastore/strata/internal/rootfd"
+)
+
+// Errors of a copy.
+var (
+	// ErrOverDirectory: a file was to replace a directory.
+	ErrOverDirectory = errdefs.New(errdefs.ErrExists, "a directory is in the way")
+	// ErrNotDirectory: a directory was to be copied over something else.
+	ErrNotDirectory = errdefs.New(errdefs.ErrExists, "what is there is not a directory")
+	// ErrIntoItself: the target lies inside of the directory that is copied.
+	ErrIntoItself = errdefs.New(errdefs.ErrInvalid, "the target is inside of the source")
+)
+
+// Place is one end of a copy.
+type Place struct {
+	// Root is the tree.
+	Root *rootfd.Root
+	// Name is where in the tree, without links in front of its last component (Resolve).
+	Name string
+	// Mapping is the tree's: its files have the host-side owners of this mapping.
+	Mapping idmap.Mapping
+}
+
+// Owner is a pair of container-side IDs.
+type Owner struct{ UID, GID int }
+
+// Options tune a copy. The zero value keeps the owners.
+type Options struct {
+	// Owner, when not nil, becomes the owner of everything that is copied.
+	Owner *Owner
+}
+
+// Copy copies the file, or the directory with everything below it, at from to the
+// name at to. A file replaces a file at once and whole; over a directory it is
+// ErrOverDirectory. A directory is merged into one that is there, which keeps its
+// own attributes; over anything else it is ErrNotDirectory. Missing directories
+// above the target are made with mode 0755 and owned by the container's root.
+//
+// Kept are content, modes, times, hard links within the source, device numbers,
+// file capabilities and user.* attributes; owners move from the one mapping to the
+// other, and an owner that the target's mapping lacks is an idmap.ErrUnmapped.
+// Sockets are left out. After an error or a cancelled ctx a part may be there.
+func Copy(ctx context.Context, from, to Place, opts Options) error {
+	c := &copier{from: from.Mapping, to: to.Mapping, links: map[inode]string{}, root: to.Root}
+	if opts.Owner != nil {
+		uid, gid, err := to.Mapping.ToHost(opts.Owner.UID, opts.Owner.GID)
+		if err != nil {
+			return err
+		}
+		c.owner = &Owner{uid, gid}
+	}
+	in, base, err := from.Root.Parent(from.Name)
+	if err != nil {
+		return err
+	}
+	defer in.Release()
+	st, err := in.Lstat(base)
+	if err != nil {
+		return fmt.Errorf("/%s: %w", shown(from.Name), err)
+	}
+	if from.Root == to.Root && inside(to.Name, from.Name) && kind(st) == unix.S_IFDIR {
+		return fmt.Errorf("/%s: %w", shown(to.Name), ErrIntoItself)
+	}
+	if to.Name == "." {
+		return c.intoRoot(ctx, in, base, st)
+	}
+	if err := makeParents(to); err != nil {
+		return err
+	}
+	out, name, err := to.Root.Parent(to.Name)
+	if err != nil {
+		return err
+	}
+	defer out.Release()
+	return c.entry(ctx, in, base, st, out, name, to.Name)
+}
+
+// shown is a cleaned name as people write it behind a slash.
+func shown(name string) string {
+	if name == "." {
+		return ""
+	}
+	return name
+}
+
+// inside reports whether a cleaned name is dir or lies below it.
+func inside(name, dir string) bool {
+	return dir == "." || name == dir || strings.HasPrefix(name, dir+"/")
+}
+
+// intoRoot copies onto the root of the target tree.
+func (c *copier) intoRoot(ctx context.Context, in *rootfd.Dir, base string, st unix.Stat_t) error {
+	if kind(st) != unix.S_IFDIR {
+		return fmt.Errorf("/: %w", ErrOverDirectory)
+	}
+	out, err := c.root.Dir(".")
+	if err != nil {
+		return err
+	}
+	defer out.Release()
+	src, err := in.OpenDir(base)
+	if err != nil {
+		return err
+	}
+	defer src.Release()
+	return c.content(ctx, src, out, "")
+}
+
+// makeParents makes the missing directories above a target.
+func makeParents(to Place) error {
+	dir, _ := rootfd.Split(to.Name)
+	if dir == "." {
+		return nil
+	}
+	_, err := to.Root.Lstat(dir)
+	if err == nil || !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if err := makeParents(Place{Root: to.Root, Name: dir, Mapping: to.Mapping}); err != nil {
+		return err
+	}
+	if err := to.Root.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	uid, gid, err := to.Mapping.RootPair()
+	if err != nil {
+		return err
+	}
+	if err := to.Root.Chown(dir, uid, gid); err != nil {
+		return err
+	}
+	return to.Root.Chmod(dir, 0o755)
+}
+
+// copier is the state of one Copy.
+type copier struct {
+	from, to idmap.Mapping
+	owner    *Owner // host-side
+	root     *rootfd.Root
+	// links has the first target name of each inode with several names.
+	links map[inode]string
+	// top is the first directory that was made or merged into.
+	top *inode
+}
+
+type inode struct {
+	dev, ino uint64
+}
+
+func inodeOf(st unix.Stat_t) inode {
+	return inode{uint64(st.Dev), st.Ino} //nolint:unconvert // 32 bits on some machines
+}
+
+func kind(st unix.Stat_t) uint32 { return st.Mode & unix.S_IFMT }
+
+// entry copies in/base to out/name; where is the latter's name in its tree.
+func (c *copier) entry(ctx context.Context, in *rootfd.Dir, base string, st unix.Stat_t, out *rootfd.Dir, name, where string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if kind(st) == unix.S_IFDIR {
+		return c.directory(ctx, in, base, st, out, name, where)
+	}
+	if old, err := out.Lstat(name); err == nil && kind(old) == unix.S_IFDIR {
+		return fmt.Errorf("/%s: %w", where, ErrOverDirectory)
+	}
+	if err := c.file(ctx, in, base, st, out, name, where); err != nil {
+		return fmt.Errorf("/%s: %w", where, err)
+	}
+	return nil
+}
+
+// directory copies a directory and what is in it. One that is new gets its
+// attributes when its content is complete.
+func (c *copier) directory(ctx context.Context, in *rootfd.Dir, base string, st unix.Stat_t, out *rootfd.Dir, name, where string) error {
+	if c.top != nil && *c.top == inodeOf(st) {
+		return fmt.Errorf("/%s: %w", where, ErrIntoItself)
+	}
+	fresh, err := makeDirectory(out, name)
+	if err != nil {
+		return fmt.Errorf("/%s: %w", where, err)
+	}
+	src, err := in.OpenDir(base)
+	if err != nil {
+		return fmt.Errorf("/%s: %w", where, err)
+	}
+	defer src.Release()
+	dst, err := out.OpenDir(name)
+	if err != nil {
+		return fmt.Errorf("/%s: %w", where, err)
+	}
+	defer dst.Release()
+	if err := c.content(ctx, src, dst, where); err != nil || !fresh {
+		return err
+	}
+	if err := c.attributes(rootfd.FD(dst.FD()), st, rootfd.FD(src.FD())); err != nil {
+		return fmt.Errorf("/%s: %w", where, err)
+	}
+	return nil
+}
+
+// makeDirectory makes a directory unless it is there.
+func makeDirectory(out *rootfd.Dir, name string) (fresh bool, err error) {
+	err = out.Mkdir(name, 0o700)
+	if !errors.Is(err, unix.EEXIST) {
+		return true, err
+	}
+	st, err := out.Lstat(name)
+	if err == nil && kind(st) != unix.S_IFDIR {
+		err = ErrNotDirectory
+	}
+	return false, err
+}
+
+// content copies what is in a directory.
+func (c *copier) content(ctx context.Context, src, dst *rootfd.Dir, where string) error {
+	if c.top == nil {
+		st, err := rootfd.FD(dst.FD()).Stat()
+		if err != nil {
+			return err
+		}
+		top := inodeOf(st)
+		c.top = &top
+	}
+	return src.EachName(func(base string) error {
+		st, err := src.Lstat(base)
+		if err != nil {
+			return fmt.Errorf("/%s: %w", path.Join(where, base), err)
+		}
+		return c.entry(ctx, src, base, st, dst, base, path.Join(where, base))
+	})
+}
