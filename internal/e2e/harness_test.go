@@ -17,6 +17,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(killPoint) != "" {
+		os.Exit(mortalStrata())
+	}
 	os.Exit(run(m))
 }
 

@@ -78,6 +78,10 @@ func (d *Driver) join(ctx context.Context, p place, m metadata) error {
 
 // activate goes from unused to mounted. What it made is gone again when it fails.
 func (d *Driver) activate(ctx context.Context, p place, m metadata) error {
+	// Nobody is on record: what is left there are records that a killed process did not finish.
+	if err := p.eraseRecords(); err != nil {
+		return d.internal("drop unfinished records", err)
+	}
 	reused, err := d.clearLeftover(p, m)
 	if err != nil || reused {
 		return err
