@@ -12,6 +12,6 @@
 // Mounts live in a mount namespace of the test's own and end with it, whatever
 // happens to the test.
 //
-// STRATA_FAULTS=all runs everything at full length (make faults); -short leaves
+// STRATA_FAULTS=whole runs everything at full length (make faults); -short leaves
 // most of it out.
 package powertest

@@ -1,6 +1,7 @@
 package powertest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/stratastore/strata"
@@ -18,7 +18,8 @@ import (
 const childEnv = "STRATA_POWER_CHILD"
 
 // examination is what a child is to do: mount the image, as after the reboot that
-// follows a power cut, and look at the store on it.
+// follows a power cut, and look at the store on it. Without an image the store is
+// below Dir already.
 type examination struct {
 	Image, FileSystem, Driver, Dir string
 }
@@ -35,6 +36,10 @@ type outcome struct {
 
 // examine runs a child over an image. Its mounts end with it.
 func examine(e examination) (*outcome, error) {
+	return e.run(func(cmd *exec.Cmd) error { return cmd.Start() })
+}
+
+func (e examination) run(start func(*exec.Cmd) error) (*outcome, error) {
 	text, err := json.Marshal(e)
 	if err != nil {
 		return nil, err
@@ -42,14 +47,16 @@ func examine(e examination) (*outcome, error) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	data, err := cmd.Output()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err = start(cmd); err == nil {
+		err = cmd.Wait()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("examine: %w\n%s", err, stderr.String())
 	}
 	out := &outcome{}
-	return out, json.Unmarshal(data, out)
+	return out, json.Unmarshal(stdout.Bytes(), out)
 }
 
 // runChild is the child's main.
@@ -69,6 +76,9 @@ func runChild(text string) error {
 }
 
 func (e examination) mount() error {
+	if e.Image == "" {
+		return nil
+	}
 	dev, err := attachLoop(e.Image)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,8 +141,8 @@ func (c *chooser) verbs() []func() []string {
 		func() []string { return []string{"import", "--name", fresh, tar()} },
 		func() []string { return []string{"import-layer", "-f", tar(), c.one("layer")} },
 		func() []string { return []string{"create-layer", "--name", name, c.one("layer")} },
-		func() []string { return []string{"applydiff", "-f", tar(), c.leaf()} },
-		func() []string { return []string{"create-image", "--name", fresh, c.one("layer")} },
+		func() []string { return []string{"applydiff", "-f", tar(), c.blank()} },
+		func() []string { return []string{"create-image", "--name", fresh, c.ofNoContainer()} },
 		func() []string { return []string{"create-container", "--name", name, c.one("image")} },
 		func() []string { return []string{"create-container", "--metadata", "m", c.one("image")} },
 		func() []string { return []string{"commit", "--name", fresh, c.one("container")} },
@@ -160,9 +161,15 @@ func (c *chooser) verbs() []func() []string {
 }
 
 // leaf is a layer without children that no image or container has as its own.
-func (c *chooser) leaf() string {
+func (c *chooser) leaf() string { return c.unused("layer", "image", "container") }
+
+// ofNoContainer is a layer that does not go with a container.
+func (c *chooser) ofNoContainer() string { return c.unused("container") }
+
+// unused is a layer that no object of these kinds refers to.
+func (c *chooser) unused(by ...string) string {
 	used := map[string]bool{}
-	for _, kind := range kinds {
+	for _, kind := range by {
 		for _, id := range c.now.ids(kind) {
 			r := c.now.record(kind, id)
 			for _, key := range []string{"parent", "layer"} {
@@ -172,13 +179,15 @@ func (c *chooser) leaf() string {
 			}
 		}
 	}
-	var free []string
-	for _, id := range c.now.ids("layer") {
-		if !used[id] {
-			free = append(free, id)
-		}
-	}
-	return pick(c.rng, free)
+	return pick(c.rng, slices.DeleteFunc(c.now.ids("layer"), func(id string) bool { return used[id] }))
+}
+
+// blank is a layer that no diff was applied to: a second one leaves what the first
+// has made, which its digests do not speak of.
+func (c *chooser) blank() string {
+	return pick(c.rng, slices.DeleteFunc(c.now.ids("layer"), func(id string) bool {
+		return c.now.record("layer", id)["diff-digest"] != nil
+	}))
 }
 
 // next is the next command's arguments. Objects are removed more often once there
