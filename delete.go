@@ -123,7 +123,8 @@ func (t *tx) deleteLayers(ctx context.Context, ids ...layer.ID) error {
 // DeleteLayer removes a layer that nothing needs; a mounted one is unmounted.
 // ErrNotALayer if there is none in the written store; an *InUseError when it has
 // children, is the top layer of an image, or belongs to a container, looked at in
-// that order. A mapped copy is taken off its image's list.
+// that order; a *layer.LeasedError while a live process uses it. A mapped copy is
+// taken off its image's list.
 func (s *Store) DeleteLayer(ctx context.Context, nameOrID string) (err error) {
 	t, err := s.begin(ctx, everything)
 	if err != nil {
@@ -168,7 +169,7 @@ func (t *tx) layerUnused(l layer.Layer, images []image.Image) error {
 		return inUse(KindContainer, string(c.ID))
 	}
 	if errors.Is(err, container.ErrUnknown) {
-		return nil
+		return t.leased(l.ID)
 	}
 	return err
 }

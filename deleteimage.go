@@ -19,9 +19,10 @@ type DeleteImageOptions struct {
 
 // DeleteImage removes an image and the layers that only it needs: its mapped
 // copies, then from its top layer downwards until some other image, container or
-// layer needs one. It returns the layers that went, or would go, in order of
-// removal: top first. ErrNotAnImage if there is none in the written stores; an
-// *InUseError while a container has it.
+// layer needs one. What a live process holds, or only layers that a program
+// registered need, stays and is collected when they are gone. It returns the layers
+// that went, or would go, in order of removal: top first. ErrNotAnImage if there is
+// none in the written stores; an *InUseError while a container has it.
 //
 // The record goes first: no engine ever sees an image without its layers. An
 // interruption leaves layers that nothing refers to.
@@ -42,7 +43,8 @@ func (s *Store) DeleteImage(ctx context.Context, nameOrID string, opts DeleteIma
 	if err != nil {
 		return nil, err
 	}
-	if removed, err = t.layersOnlyOf(img); err != nil || opts.DryRun {
+	removed, staying, err := t.layersOnlyOf(img)
+	if err != nil || opts.DryRun {
 		return removed, err
 	}
 	if err := t.writeImages.Delete(img.ID); err != nil {
@@ -51,42 +53,51 @@ func (s *Store) DeleteImage(ctx context.Context, nameOrID string, opts DeleteIma
 	if err := t.writeImages.Commit(ctx); err != nil {
 		return nil, err
 	}
-	if err := t.deleteLayers(ctx, removed...); err != nil {
+	err = t.leaveForCollection(staying)
+	if err == nil {
+		err = t.deleteLayers(ctx, removed...)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("image %s is deleted, its layers are not: %w", img.ID, err)
 	}
 	return removed, nil
 }
 
 // layersOnlyOf returns the layers that nothing but the image needs, in order of
-// removal; an *InUseError if a container has the image.
-func (t *tx) layersOnlyOf(img image.Image) ([]layer.ID, error) {
+// removal, and those of them that stay until a process, or a layer that a program
+// registered on them, is gone; an *InUseError if a container has the image.
+func (t *tx) layersOnlyOf(img image.Image) (going, staying []layer.ID, err error) {
 	users, err := t.containers.ByImage(img.ID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(users) > 0 {
-		return nil, &InUseError{Kind: KindImage, ID: string(img.ID), By: KindContainer, ByID: string(users[0].ID)}
+		return nil, nil, &InUseError{Kind: KindImage, ID: string(img.ID), By: KindContainer, ByID: string(users[0].ID)}
 	}
-	c := cascade{tx: t, image: img.ID}
+	c := cascade{tx: t, image: img.ID, top: img.TopLayer}
 	for _, id := range img.MappedLayers {
 		if _, err := c.take(id); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	for id := img.TopLayer; id != ""; {
-		l, err := c.take(id)
+	for c.top != "" {
+		l, err := c.take(c.top)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		id = l.Parent
+		if l.ID == "" {
+			break
+		}
+		c.top = l.Parent
 	}
-	return c.doomed, nil
+	return c.split()
 }
 
 // cascade collects the layers that go with an image.
 type cascade struct {
 	*tx
 	image  image.ID
+	top    layer.ID // the highest of the image's own layers that stays
 	doomed []layer.ID
 }
 
@@ -114,6 +125,11 @@ func (c *cascade) needed(id layer.ID) (bool, error) {
 			return true, nil
 		}
 	}
+	return c.used(id)
+}
+
+// used reports whether a container or another image has the layer.
+func (c *cascade) used(id layer.ID) (bool, error) {
 	_, err := c.containers.ByLayer(id)
 	if err == nil || !errors.Is(err, container.ErrUnknown) {
 		return true, err

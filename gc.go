@@ -15,6 +15,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/lease"
 	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/internal/tempdir"
 )
@@ -46,7 +47,9 @@ type GCFailure struct {
 
 // GC removes what no record accounts for: content, tar-splits, short links, data
 // directories, temporary files and directories of all three kinds (on-disk format,
-// 2.9, 3.7). Recorded objects and the engines' own files are never touched, nothing
+// 2.9, 3.7); and, beyond those rules, layers that programs registered by chain ID and
+// that nothing holds any more, with no record and no live process to speak for them.
+// All other recorded objects and the engines' own files are never touched, nothing
 // is unmounted, and what is mounted stays. It goes on after a failure and reports it.
 //
 // All locks are held while things are renamed away, not while their bytes are
@@ -66,6 +69,11 @@ func (s *Store) GC(ctx context.Context, opts GCOptions) (*GCReport, error) {
 			return nil, err
 		}
 	}
+	unheld, err := s.collectUnheld(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	report.Removed = append(report.Removed, unheld...)
 	for _, o := range report.Removed {
 		report.Bytes += o.Bytes
 	}
@@ -95,7 +103,14 @@ func (s *Store) oldOrphans(e *exam, opts GCOptions) (old []Orphan, err error) {
 	if err != nil {
 		return nil, err
 	}
+	leases, err := lease.Held(s.roots.leaseDir())
+	if err != nil {
+		return nil, err
+	}
 	for _, o := range found {
+		if o.Kind == KindLayer && len(leases[o.ID]) > 0 {
+			continue
+		}
 		if opts.OlderThan <= 0 || time.Since(o.changed) >= opts.OlderThan {
 			old = append(old, o)
 		}

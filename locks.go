@@ -41,6 +41,8 @@ type tx struct {
 	writeLayers     *layer.WriteTx
 	writeImages     *image.WriteTx
 	writeContainers *container.WriteTx
+
+	leaseDir string // what live processes keep: read under the layers' locks
 }
 
 // begin takes the locks that w asks for. It is the one place that knows the order
@@ -52,7 +54,7 @@ func (s *Store) begin(ctx context.Context, w want) (*tx, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	t := &tx{}
+	t := &tx{leaseDir: s.roots.leaseDir()}
 	var err error
 	if w.userns {
 		t.userns, err = s.userns.Exclusive(ctx)

@@ -71,6 +71,9 @@ func (r roots) backupDir() string { return filepath.Join(r.graph, "strata", "bac
 // reserveDir is strata's own place for what is held back for deletions.
 func (r roots) reserveDir() string { return filepath.Join(r.graph, "strata", "reserve") }
 
+// leaseDir is where live processes note which layers they use.
+func (r roots) leaseDir() string { return filepath.Join(r.graph, "strata", "leases") }
+
 // storageLock is the file that guards driver set-up and mounting.
 func (r roots) storageLock() string { return filepath.Join(r.graph, "storage.lock") }
 

@@ -27,6 +27,7 @@ type Store struct {
 	log   *slog.Logger
 
 	layers     *layer.Store
+	chains     *layer.ChainStore
 	images     *image.Store
 	containers *container.Store
 	storage    *lockfile.Lock // <graph root>/storage.lock
@@ -62,7 +63,10 @@ func (h *driverHandle) set(d graphdriver.Driver) {
 // program that holds more than one of them takes them in this order, which is the
 // order of the locks (on-disk format, 3.3).
 type Substores struct {
-	Layers     *layer.Store
+	Layers *layer.Store
+	// Chains are the same layers by chain ID, with counted references. It takes all the
+	// locks that it needs by itself: hold none.
+	Chains     *layer.ChainStore
 	Images     *image.Store
 	Containers *container.Store
 }
@@ -174,7 +178,10 @@ func (s *Store) openSubstores() error {
 		Reserve:   s.reserve,
 		Logger:    s.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.openChains()
 }
 
 func (s *Store) layerOptions() layer.Options {
@@ -202,13 +209,14 @@ func (s *Store) layerOptions() layer.Options {
 }
 
 // Close ends the use of the store. Nothing is unmounted: mounts and their counts
-// outlive the process. A second call does nothing; other methods give ErrClosed.
+// outlive the process. References to layers end. A second call does nothing; other
+// methods give ErrClosed.
 func (s *Store) Close(context.Context) error {
 	s.closed.Store(true)
 	if err := s.reserve.Restore(); err != nil {
 		s.log.Debug("no reserve for deleting on a full disk", "error", err)
 	}
-	return nil
+	return s.chains.Close()
 }
 
 // GraphRoot returns the directory that lasts, absolute.
@@ -235,5 +243,5 @@ func (s *Store) Driver() graphdriver.Driver { return s.driver.get() }
 
 // Substores returns the stores of the three kinds.
 func (s *Store) Substores() Substores {
-	return Substores{Layers: s.layers, Images: s.images, Containers: s.containers}
+	return Substores{Layers: s.layers, Chains: s.chains, Images: s.images, Containers: s.containers}
 }

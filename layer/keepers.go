@@ -28,6 +28,10 @@ func (r *Record) Collectable() bool { return string(r.Flags[FlagCollectable]) ==
 // RWName is the name of a read-write layer of a ChainStore; "" for other layers.
 func (r *Record) RWName() string { return r.textFlag(flagRWName) }
 
+// OfChainStore reports whether a ChainStore looks after the layer: when it goes, what
+// is below goes too, as far as that is collectable and nothing else needs it.
+func (r *Record) OfChainStore() bool { return r.Collectable() || r.RWName() != "" || r.initOf() != "" }
+
 // initOf is the read-write layer that an init layer belongs to; "" for other layers.
 func (r *Record) initOf() ID { return ID(r.textFlag(flagInitOf)) }
 
