@@ -72,7 +72,7 @@ func newClient(name string, addr pluginsock.Address, opts ClientOptions, log *sl
 	transport.DisableCompression = true
 	return &client{
 		name: name, addr: addr, opts: opts.withDefaults(), base: scheme + "://" + host + "/",
-		http: &http.Client{Transport: transport}, log: log,
+		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, log: log,
 	}, nil
 }
 

@@ -31,8 +31,8 @@ type ServerOptions struct {
 	Driver string
 	// Home is the one folder that layers are kept in, absolute; "" leaves it to Init.
 	Home string
-	// RunRoot is for what may vanish with a reboot, when Init does not tell; "" is
-	// DefaultRunRoot.
+	// RunRoot is for what may vanish with a reboot, when Init does not tell or there is a Home;
+	// "" is DefaultRunRoot.
 	RunRoot string
 	// Options are options of the driver; those of Init come after them.
 	Options []string

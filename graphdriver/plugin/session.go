@@ -118,7 +118,7 @@ func (o ServerOptions) config(q request) (graphdriver.Config, idmap.Mapping, err
 	case !filepath.IsAbs(home) || home == "/":
 		return graphdriver.Config{}, mapping, fmt.Errorf("home %q is not an absolute path of a folder: %w", q.Home, errdefs.ErrInvalid)
 	case o.Home != "" && home != o.Home:
-		return graphdriver.Config{}, mapping, fmt.Errorf("home %s: this server has its layers in %s only: %w", home, o.Home, errdefs.ErrInvalid)
+		return graphdriver.Config{}, mapping, o.only(home)
 	}
 	options, err := graphdriver.OptionsFor(o.Driver, append(append([]string(nil), o.Options...), q.Opts...))
 	if err != nil {
@@ -135,11 +135,19 @@ func (o ServerOptions) config(q request) (graphdriver.Config, idmap.Mapping, err
 	if x.NoSync {
 		cfg.Sync = graphdriver.SyncNone
 	}
+	if o.Home != "" && x.ImageHome != "" {
+		return graphdriver.Config{}, mapping, o.only(x.ImageHome)
+	}
 	cfg.ImageHome, cfg.AdditionalHomes, cfg.Rootless, cfg.DisableIDMap = x.ImageHome, x.AdditionalHomes, x.Rootless, x.DisableIDMap
-	if x.RunHome != "" {
+	if x.RunHome != "" && o.Home == "" {
 		cfg.RunHome = x.RunHome
 	}
 	return cfg, mapping, absolute(append([]string{cfg.RunHome, cfg.ImageHome}, cfg.AdditionalHomes...))
+}
+
+// only refuses a home other than the server's own.
+func (o ServerOptions) only(home string) error {
+	return fmt.Errorf("home %s: this server has its layers in %s only: %w", home, o.Home, errdefs.ErrInvalid)
 }
 
 // absolute checks paths that a client sent; "" is none.
