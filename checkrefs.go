@@ -15,6 +15,7 @@ import (
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/lease"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -38,7 +39,9 @@ func (c *checker) checkLayers(ctx context.Context) error {
 			return err
 		}
 	}
-	c.checkUnreferenced()
+	if err := c.checkUnreferenced(); err != nil {
+		return err
+	}
 	return c.checkLinks()
 }
 
@@ -87,9 +90,9 @@ func (c *checker) checkMount(ctx context.Context, l *layer.Layer) error {
 }
 
 // checkUnreferenced looks for old layers that nothing needs.
-func (c *checker) checkUnreferenced() {
+func (c *checker) checkUnreferenced() error {
 	if c.opts.UnreferencedAfter <= 0 || !c.exam.whole() {
-		return
+		return nil
 	}
 	needed := map[layer.ID]bool{}
 	for _, i := range c.exam.snap.Images {
@@ -100,12 +103,32 @@ func (c *checker) checkUnreferenced() {
 	for _, one := range c.exam.snap.Containers {
 		c.need(needed, one.Layer)
 	}
+	if err := c.needCounted(needed); err != nil {
+		return err
+	}
 	for i := range c.exam.snap.Layers {
 		l := &c.exam.snap.Layers[i]
 		if !needed[l.ID] && !l.ReadOnly && !l.Incomplete() && time.Since(l.Created) >= c.opts.UnreferencedAfter {
 			c.layerIs(l, ProblemUnreferenced, RepairRemoveLayer, "no image or container needs it")
 		}
 	}
+	return nil
+}
+
+// needCounted adds what a chain store keeps: named read-write layers, and layers that
+// live processes lease.
+func (c *checker) needCounted(needed map[layer.ID]bool) error {
+	leases, err := lease.Held(c.store.roots.leaseDir())
+	if err != nil {
+		return err
+	}
+	for i := range c.exam.snap.Layers {
+		l := &c.exam.snap.Layers[i]
+		if l.RWName() != "" || len(leases[string(l.ID)]) > 0 {
+			c.need(needed, l.ID)
+		}
+	}
+	return nil
 }
 
 func (c *checker) need(needed map[layer.ID]bool, top layer.ID) {

@@ -198,6 +198,32 @@ func TestChildRegisters(t *testing.T) {
 	select {}
 }
 
+// Named read-write layers and what a process works on are not unreferenced.
+func TestCheckKnowsWhatIsHeld(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
+		ctx := t.Context()
+		base, leased, free := registered(t, s, "", "base"), registered(t, s, "", "leased"), registered(t, s, "", "free")
+		m, err := s.Substores().Chains.CreateRWLayer(ctx, "m", base.ChainID(), layer.RWOptions{Init: func(context.Context, string) error { return nil }})
+		must(t, err)
+		unreferenced := func() (found []string) {
+			report, err := s.Store.Check(ctx, strata.CheckOptions{UnreferencedAfter: 1})
+			must(t, err)
+			for _, f := range report.Findings {
+				found = append(found, f.Problem.String()+" "+f.ID)
+			}
+			return sorted(found)
+		}
+		if found := unreferenced(); len(found) != 0 {
+			t.Errorf("while all is held: %v", found)
+		}
+		must(t, s.Substores().Chains.Close())
+		want := sorted([]string{"unreferenced " + string(leased.CacheID()), "unreferenced " + string(free.CacheID())})
+		if found := unreferenced(); !slices.Equal(found, want) {
+			t.Errorf("found %v, want %v and nothing of %s", found, want, m.MountID())
+		}
+	})
+}
+
 func TestCloseEndsLeases(t *testing.T) {
 	s := storetest.New(t, "vfs")
 	other, err := strata.Open(t.Context(), s.Options)

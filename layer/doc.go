@@ -63,6 +63,40 @@
 // by the function it returns, which the caller runs when no lock is held any more.
 // A crash leaves a flagged record, or temp directories, or nothing.
 //
+// # Layers by chain ID
+//
+// ChainStore is the same store as Docker's engine sees its own: Register a tar on a
+// parent, Get references, Release them, and the layer goes with the last one.
+//
+// A layer is kept by records: a layer on top of it, an image, a container; and by
+// references, which are leases of their process (internal/lease) and end with it.
+// Only layers with the flag FlagCollectable go by themselves: those that Register
+// made, and those that were somebody's image when that was deleted. Release removes
+// such a layer when it took away the last that kept it. Layers that others made (a
+// pull that is not finished has no image yet) are given back and stay.
+//
+// When a process ends without giving back, killed or not, its registered layers stay,
+// kept by nothing, for the next one that asks for them: so a cache outlives the
+// program that fills it. Collect removes them, and so does the store's GC. Other
+// engines see registered layers as any others; they know no leases, so that an engine
+// that deletes an image takes its layers with it, references or not. Release then says
+// that nothing was removed.
+//
+// Read-write layers (CreateRWLayer) are records with a name among their flags. They
+// stay until the last reference is given back to ReleaseRWLayer, whatever becomes of
+// the process that made them. An init layer is a record of its own, "<mount ID>-init".
+//
+// Where this differs from Docker's engine: the cache ID is the ID that all engines
+// derive and not random; the diff size is the length of the tar; a release that fails
+// midway returns what went, and the rest is removed by the next opener; a tail that
+// fails after the end of the archive fails the registration.
+//
+//	registration being unpacked     temp directories, swept by the next opener
+//	registered, reference held      layer and lease; the lease is void when the process is gone
+//	releasing: records flagged      the next load removes record and content
+//	releasing: partly removed       the same for the rest; parents without users wait for Collect
+//	init layer made, no layer yet   Cleanup removes it once its maker is gone
+//
 // # Exact tars
 //
 // Beside each layer that came as a tar lies a tar-split: headers and padding, and
