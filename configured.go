@@ -30,6 +30,7 @@ func ConfiguredOptions(cfg *config.Config) Options {
 		Rootless:        cfg.Rootless(),
 		Limits:          configuredLimits(cfg.Limits()),
 	}
+	opts.AutoUserns.User, opts.AutoUserns.MinSize, opts.AutoUserns.MaxSize = cfg.AutoUserns()
 	if cfg.Sync() == "none" {
 		opts.Sync = graphdriver.SyncNone
 	}

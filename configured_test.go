@@ -26,6 +26,8 @@ transient_store = true
 [storage.options]
 disable-volatile = true
 additionalimagestores = ["/a"]
+root-auto-userns-user = "u"
+auto-userns-max-size = 5000
 [storage.options.overlay]
 mountopt = "nodev"
 [storage.options.strata]
@@ -44,6 +46,7 @@ max_entries = "7"
 		GraphRoot: "/g", RunRoot: "/r", ImageStore: "/i", Driver: "overlay", DriverPriority: []string{"overlay", "vfs"},
 		DriverOptions: got.DriverOptions, Transient: true, DisableVolatile: true, Sync: graphdriver.SyncNone,
 		Rootless: got.Rootless, Limits: archive.Limits{MaxEntries: 7},
+		AutoUserns: strata.AutoUserns{User: "u", MinSize: 1024, MaxSize: 5000},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

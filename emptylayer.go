@@ -9,21 +9,29 @@ import (
 	"github.com/stratastore/strata/layer"
 )
 
+// layerPlan describes a layer to be made.
+type layerPlan struct {
+	layer.CreateOptions
+	// copies: making it means copying the parent's files with other owners.
+	copies bool
+}
+
 // emptyLayer is a new layer without content of its own. Where the driver copies
 // the parent for it, the copy is made before any lock is taken; elsewhere making
 // it takes a few directories, which is done under the lock.
 type emptyLayer struct {
 	stage  *layer.Stage // nil: to be created in the transaction
-	wanted layer.CreateOptions
+	wanted layerPlan
 }
 
-// prepareLayer copies the parent if the driver works like that. The caller defers
+// prepareLayer copies the parent if the driver works like that, or the plan is to. The caller defers
 // discard. It is called with no lock held, so what opts say may be overtaken by
 // the time of adopting.
-func (s *Store) prepareLayer(ctx context.Context, opts layer.CreateOptions) (*emptyLayer, error) {
+func (s *Store) prepareLayer(ctx context.Context, opts layerPlan) (*emptyLayer, error) {
 	e := &emptyLayer{wanted: opts}
 	c, ok := s.driver.get().(graphdriver.Capable)
-	if !ok || !c.Capabilities().CopiesParent || opts.Parent == "" {
+	copies := opts.copies || ok && c.Capabilities().CopiesParent
+	if !copies || opts.Parent == "" {
 		return e, nil
 	}
 	st, err := s.layers.Stage(ctx, layer.StageOptions{
@@ -45,11 +53,11 @@ func (s *Store) prepareLayer(ctx context.Context, opts layer.CreateOptions) (*em
 
 // create makes the layer in t. When something else is wanted by now than what was
 // prepared, that is made under the lock after all.
-func (e *emptyLayer) create(ctx context.Context, t *tx, opts layer.CreateOptions) (layer.Layer, error) {
+func (e *emptyLayer) create(ctx context.Context, t *tx, opts layerPlan) (layer.Layer, error) {
 	if e.stage != nil && e.wanted.Parent == opts.Parent && e.wanted.Mapping.Equal(opts.Mapping) {
-		return t.writeLayers.Adopt(ctx, e.stage, opts)
+		return t.writeLayers.Adopt(ctx, e.stage, opts.CreateOptions)
 	}
-	return t.writeLayers.Create(ctx, opts)
+	return t.writeLayers.Create(ctx, opts.CreateOptions)
 }
 
 // discard removes what was not used. Always safe to defer.

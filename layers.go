@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -46,9 +47,10 @@ type LayerOptions struct {
 }
 
 // CreateLayer makes an empty layer. An *UnknownError about the parent,
-// layer.ErrParentIsContainer, layer.ErrDuplicateID or layer.ErrDuplicateName;
-// errdefs.ErrUnsupported when the mapping needs a copy of the parent with other
-// owners. When it fails or is cancelled, nothing remains.
+// layer.ErrParentIsContainer, layer.ErrDuplicateID or layer.ErrDuplicateName. A mapping
+// that is not the parent's costs copies of all files below with other owners, unless the
+// driver shifts owners while mounting; errdefs.ErrUnsupported if it does neither. When
+// it fails or is cancelled, nothing remains.
 func (s *Store) CreateLayer(ctx context.Context, opts LayerOptions) (l layer.Layer, err error) {
 	plan, err := s.planLayer(ctx, opts)
 	if err != nil {
@@ -74,9 +76,12 @@ func (s *Store) CreateLayer(ctx context.Context, opts LayerOptions) (l layer.Lay
 }
 
 // planLayer is plan under shared locks.
-func (s *Store) planLayer(ctx context.Context, opts LayerOptions) (plan layer.CreateOptions, err error) {
+func (s *Store) planLayer(ctx context.Context, opts LayerOptions) (plan layerPlan, err error) {
 	if err := opts.Mapping.validate(); err != nil {
 		return plan, err
+	}
+	if opts.Mapping.Auto != nil {
+		return plan, fmt.Errorf("automatic ID mapping of a layer: only containers have them: %w", errdefs.ErrInvalid)
 	}
 	t, err := s.begin(ctx, want{layers: shared, containers: shared})
 	if err != nil {
@@ -88,8 +93,8 @@ func (s *Store) planLayer(ctx context.Context, opts LayerOptions) (plan layer.Cr
 
 // plan finds the parent, refuses an ID or name that is taken, and says what the
 // layer store is to make.
-func (s *Store) plan(t *tx, opts LayerOptions) (layer.CreateOptions, error) {
-	create := layer.CreateOptions{
+func (s *Store) plan(t *tx, opts LayerOptions) (layerPlan, error) {
+	create := layerPlan{CreateOptions: layer.CreateOptions{
 		ID:         opts.ID,
 		Names:      opts.Names,
 		Metadata:   opts.Metadata,
@@ -97,7 +102,7 @@ func (s *Store) plan(t *tx, opts LayerOptions) (layer.CreateOptions, error) {
 		StorageOpt: opts.StorageOpt,
 		Image:      opts.Image,
 		BigData:    opts.BigData,
-	}
+	}}
 	parent, err := t.parentFor(opts.Parent)
 	if err != nil {
 		return create, err
@@ -106,7 +111,8 @@ func (s *Store) plan(t *tx, opts LayerOptions) (layer.CreateOptions, error) {
 		return create, err
 	}
 	create.Parent = parent.ID
-	create.Mapping, err = s.layerMapping(opts, parent)
+	f, err := s.layerMapping(opts, parent)
+	create.Mapping, create.copies = f.stored, !f.fits
 	return create, err
 }
 
@@ -126,7 +132,7 @@ func (t *tx) parentFor(nameOrID string) (layer.Layer, error) {
 	return parent, nil
 }
 
-func (s *Store) layerMapping(opts LayerOptions, parent layer.Layer) (Mapping, error) {
+func (s *Store) layerMapping(opts LayerOptions, parent layer.Layer) (footing, error) {
 	inherited := s.opts.DefaultMapping
 	if parent.ID != "" {
 		inherited = parent.Mapping()
@@ -170,7 +176,7 @@ func (s *Store) ImportLayer(ctx context.Context, opts LayerOptions, diff io.Read
 	if err := st.Sync(ctx); err != nil {
 		return layer.Layer{}, err
 	}
-	return s.adoptLayer(ctx, st, plan)
+	return s.adoptLayer(ctx, st, plan.CreateOptions)
 }
 
 // adoptLayer makes a stage a layer, if the parent is still one that can be.

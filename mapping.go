@@ -16,6 +16,10 @@ type MappingOptions struct {
 	HostUIDs, HostGIDs bool
 	// UIDs and GIDs are explicit mappings.
 	UIDs, GIDs []IDRange
+	// Auto, when not nil, asks for ranges of IDs that no container of the store has; for
+	// containers only. UIDs and GIDs are then parts of the mapping that are fixed
+	// beforehand.
+	Auto *AutoMapping
 }
 
 func (o MappingOptions) validate() error {
@@ -24,6 +28,9 @@ func (o MappingOptions) validate() error {
 	}
 	if o.HostGIDs && len(o.GIDs) > 0 {
 		return fmt.Errorf("host gid map specified along with GID mapping: %w", errdefs.ErrInvalid)
+	}
+	if o.Auto != nil && (o.HostUIDs || o.HostGIDs) {
+		return fmt.Errorf("host IDs asked for along with an automatic mapping: %w", errdefs.ErrInvalid)
 	}
 	return nil
 }
@@ -47,23 +54,39 @@ func pick(host bool, explicit, inherited []IDRange) []IDRange {
 	}
 }
 
-// onParent returns the mapping that the files of a new layer on top of parent are
-// written with: none when the driver shifts owners while mounting (on-disk format,
-// 4.7). The zero Layer stands for no parent. It is an errdefs.ErrUnsupported when
-// the parent's files have other owners than m asks for and no shifting helps: that
-// needs a copy of the parent with other owners (4.6).
-func (s *Store) onParent(parent layer.Layer, m Mapping) (Mapping, error) {
+// footing is how a new layer with some mapping stands on its parent.
+type footing struct {
+	// stored is the mapping that the files of the layer are written with: none when the
+	// driver shifts owners while mounting (on-disk format, 4.7).
+	stored Mapping
+	// fits: the parent's files have the right owners, or get them by shifting. Otherwise
+	// they have to be copied with other owners (4.6).
+	fits bool
+}
+
+// onParent finds the footing on a parent; the zero Layer stands for none. It is an
+// errdefs.ErrUnsupported when copies are needed that the driver does not make.
+func (s *Store) onParent(parent layer.Layer, m Mapping) (footing, error) {
 	shifts := m.Empty() || s.shifts(m)
-	switch {
-	case parent.ID != "" && parent.Mapping().Equal(m):
-		return m, nil
-	case shifts && (parent.ID == "" || parent.Mapping().Empty()):
-		return Mapping{}, nil
-	case parent.ID == "":
-		return m, nil
+	f := footing{stored: m, fits: true}
+	if shifts {
+		f.stored = Mapping{}
 	}
-	return Mapping{}, errdefs.WithHint(
-		fmt.Errorf("the files of layer %s have other owners than the wanted ID mapping, and making a copy with other owners: %w", parent.ID, errdefs.ErrUnsupported),
+	switch {
+	case parent.ID == "":
+		return f, nil
+	case parent.Mapping().Equal(m):
+		return footing{stored: m, fits: true}, nil
+	case shifts && parent.Mapping().Empty():
+		return f, nil
+	}
+	f.fits = false
+	if s.layers.Reowns() {
+		return f, nil
+	}
+	return f, errdefs.WithHint(
+		fmt.Errorf("the files of layer %s have other owners than the wanted ID mapping, and driver %s makes no copies with other owners: %w",
+			parent.ID, s.DriverName(), errdefs.ErrUnsupported),
 		"use the overlay driver on a kernel with ID-mapped mounts, or the mapping that the layer was stored with")
 }
 

@@ -1,16 +1,12 @@
 package strata_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 
 	"github.com/stratastore/strata"
-	"github.com/stratastore/strata/errdefs"
-	"github.com/stratastore/strata/internal/storetest"
-	"github.com/stratastore/strata/internal/testutil"
 )
 
 func ranges(host, size int) strata.MappingOptions {
@@ -58,32 +54,4 @@ func uidOf(t testing.TB, path string) uint32 {
 	info, err := os.Stat(path)
 	must(t, err)
 	return info.Sys().(*syscall.Stat_t).Uid
-}
-
-// TestOtherOwnersNeedACopy: where the driver does not shift, the wrong owners are
-// refused instead of shown.
-func TestOtherOwnersNeedACopy(t *testing.T) {
-	testutil.RequireRoot(t)
-	s := storetest.New(t, "vfs")
-	ctx := t.Context()
-	importLayer(t, s, "base", "", testutil.Entry{Name: "f", Body: "x"})
-	createImage(t, s, "img", "base")
-	for what, err := range map[string]error{
-		"container": errOf(s.CreateContainer(ctx, strata.ContainerOptions{Image: "img", Mapping: ranges(5000, 10)})),
-		"layer":     errOf(s.CreateLayer(ctx, strata.LayerOptions{Parent: "base", Mapping: ranges(5000, 10)})),
-	} {
-		if !errors.Is(err, errdefs.ErrUnsupported) || errdefs.Hint(err) == "" {
-			t.Errorf("%s: %v, hint %q", what, err, errdefs.Hint(err))
-		}
-	}
-	mapped, err := s.CreateLayer(ctx, strata.LayerOptions{ID: "mapped", Mapping: ranges(5000, 10)})
-	must(t, err)
-	child, err := s.CreateLayer(ctx, strata.LayerOptions{Parent: "mapped"})
-	must(t, err)
-	if !child.Mapping().Equal(mapped.Mapping()) {
-		t.Error("the parent's mapping is not inherited")
-	}
-	if _, err := s.CreateLayer(ctx, strata.LayerOptions{Parent: "mapped", Mapping: strata.MappingOptions{HostUIDs: true, HostGIDs: true}}); !errors.Is(err, errdefs.ErrUnsupported) {
-		t.Errorf("host IDs on a mapped layer: %v", err)
-	}
 }

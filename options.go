@@ -45,6 +45,8 @@ type Options struct {
 	// DefaultMapping is the ID mapping of layers and containers that are made
 	// without one of their own or of a parent's.
 	DefaultMapping Mapping
+	// AutoUserns says where automatic ID mappings take their IDs from.
+	AutoUserns AutoUserns
 	// Limits cap what a layer's tar may make; a zero field means the default.
 	Limits archive.Limits
 	// Registry holds the drivers to choose from; nil means DefaultRegistry.
