@@ -112,16 +112,28 @@ func TestC11_05_FilterWithinAList(t *testing.T) {
 
 func TestC11_06_EmptyAndIsAll(t *testing.T) {
 	s, _, _ := filterStore(t)
-	for _, f := range []Filter{{}, And(), Or(), And(And(), Or())} {
+	for _, f := range []Filter{{}, And(), And(And(), And()), Not(Or())} {
 		if diff := cmp.Diff([]string{"a1", "a2", "b1"}, find(t, s, f)); diff != "" {
 			t.Error(diff)
+		}
+	}
+	for _, f := range []Filter{Or(), And(And(), Or()), Not(And())} {
+		if got := find(t, s, f); len(got) != 0 {
+			t.Errorf("chosen by an empty or: %v", got)
 		}
 	}
 }
 
 func TestC11_07_SameNameInTwoDriversIsDeterministic(t *testing.T) {
 	for range 20 {
-		s := open(t, "", newFake("b", "x", "only"), newFake("a", "x"), newFake("local"))
+		slow := newFake("a", "x")
+		slow.fail = func(op, _ string) error {
+			if op == "list" {
+				time.Sleep(2 * time.Millisecond) // the other answers first
+			}
+			return nil
+		}
+		s := open(t, "", newFake("b", "x", "only"), slow, newFake("local"))
 		found, err := s.Find(t.Context(), Filter{})
 		if err != nil {
 			t.Fatal(err)

@@ -84,11 +84,8 @@ func intersect(a, b map[string]bool) map[string]bool {
 	return both
 }
 
-// Or chooses what at least one filter chooses; Or of nothing chooses all.
+// Or chooses what at least one filter chooses; Or of nothing chooses nothing.
 func Or(filters ...Filter) Filter {
-	if len(filters) == 0 {
-		return Filter{}
-	}
 	filters = slices.Clone(filters)
 	union := map[string]bool{}
 	for _, f := range filters {

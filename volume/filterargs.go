@@ -19,7 +19,9 @@ func ListFilter(args map[string][]string) (Filter, error) {
 		if err != nil {
 			return Filter{}, err
 		}
-		all = append(all, f)
+		if len(args[key]) > 0 {
+			all = append(all, f)
+		}
 	}
 	return And(all...), nil
 }
@@ -49,7 +51,7 @@ func PruneFilter(args map[string][]string) (PruneOptions, error) {
 		case "label":
 			all = append(all, each(args[key], labelFilter)...)
 		case "label!":
-			all = append(all, Not(Or(each(args[key], labelFilter)...)))
+			all = append(all, Not(Or(each(args[key], labelFilter)...))) // of nothing: all
 		case "all":
 			every, err := boolValue(key, args[key])
 			if err != nil {

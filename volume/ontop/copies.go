@@ -41,6 +41,9 @@ func (d *Driver) still(ctx context.Context, name string, do func(p place, m meta
 			return err
 		}
 	}
+	if err := d.soleWriter(ctx, p); err != nil {
+		return err
+	}
 	return do(p, m)
 }
 

@@ -58,6 +58,8 @@ type Driver struct {
 	log     *slog.Logger
 	mounter mountapi.Mounter
 	deleter sync.WaitGroup
+	// writerTime is the constant of that name, other than in tests.
+	writerTime time.Duration
 
 	mu     sync.Mutex
 	broken map[string]error // volumes that could not be recovered at start
@@ -97,7 +99,7 @@ func New(ctx context.Context, opts Options) (*Driver, error) {
 			return nil, fmt.Errorf("volumes on top: %w", err)
 		}
 	}
-	d := &Driver{opts: opts, log: opts.Logger, broken: map[string]error{}}
+	d := &Driver{opts: opts, log: opts.Logger, writerTime: writerTime, broken: map[string]error{}}
 	if opts.LookOnly {
 		return d, nil
 	}

@@ -92,6 +92,9 @@ func (d *Driver) activate(ctx context.Context, p place, m metadata) error {
 	}
 	err = d.prepare(p, m, base)
 	if err == nil {
+		err = d.soleWriter(ctx, p)
+	}
+	if err == nil {
 		err = errors.Join(faults.Hit("ontop.mount", p.dir), d.overlay(p, m, base))
 	}
 	if err == nil {
@@ -100,22 +103,44 @@ func (d *Driver) activate(ctx context.Context, p place, m metadata) error {
 	return errors.Join(err, d.releaseBase(ctx, p, m), d.cleanFolders(p))
 }
 
+// writerTime is how long an overlay that was unmounted may take to be gone, with the
+// processes that had it. Podman gives a mount 5 seconds.
+const writerTime = 2 * time.Second
+
+// soleWriter makes sure that no other overlay has the upper directory: one that was
+// unmounted here, but lives on in the mount namespace of a container. Two would write over
+// each other.
+func (d *Driver) soleWriter(ctx context.Context, p place) error {
+	for deadline := time.Now().Add(d.writerTime); d.mounter.UpperInUse(p.path(upperDir)); {
+		if time.Now().After(deadline) {
+			return errdefs.WithHint(fmt.Errorf("%w: a process that had it mounted before still writes to it", volume.ErrInUse),
+				"end the containers that used the volume when it was unmounted")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(longestPoll):
+		}
+	}
+	return nil
+}
+
 // clearLeftover deals with an overlay that a crash or a busy unmount left, so that there are
-// never two with the same upper directory. One that is still busy can only be used again,
-// for it may be written to; a volatile volume gets new directories instead.
+// never two with the same upper directory. It is used again: a container may still have
+// it, which no unmount here would tell. A volatile volume gets new directories instead.
 func (d *Driver) clearLeftover(p place, m metadata) (reused bool, err error) {
 	point := p.path(mountDir)
 	mounted, err := mountapi.IsMountPoint(point)
 	if err != nil || !mounted {
 		return false, d.internal("look for a leftover mount", err)
 	}
+	if !m.Volatile && isOverlay(point) {
+		d.log.Warn("overlay without users is used again", "volume", p.name)
+		return true, nil
+	}
 	d.log.Warn("overlay without users is unmounted", "volume", p.name)
 	err = mountapi.Unmount(point)
 	if errors.Is(err, unix.EBUSY) {
-		if !m.Volatile && isOverlay(point) {
-			d.log.Warn("leftover overlay is busy and used again", "volume", p.name)
-			return true, nil
-		}
 		err = mountapi.Detach(point)
 	}
 	if err != nil {
