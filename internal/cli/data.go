@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/cli/option"
+	"github.com/stratastore/strata/layer"
 )
 
 // dataVerb fills in what the verbs about data items have in common. words are
@@ -114,10 +117,36 @@ func setDataVerb(kind strata.Kind) *Verb {
 			if err != nil {
 				return fmt.Errorf("read the item: %w", err)
 			}
-			return store.SetBigData(ctx, kind, c.ofKind(ctx, store, kind), c.Args[1], data)
+			err = store.SetBigData(ctx, kind, c.ofKind(ctx, store, kind), c.Args[1], data)
+			return readOnlyLayer(ctx, store, kind, c.Args[0], err)
 		},
 	}, "set", kind.String(), "data")
 }
+
+// readOnlyLayer tells a layer that can not be written from one that is not there.
+func readOnlyLayer(ctx context.Context, store *strata.Store, kind strata.Kind, arg string, err error) error {
+	if kind != strata.KindLayer || !errors.Is(err, layer.ErrUnknown) {
+		return err
+	}
+	if l, findErr := store.Layer(ctx, arg); findErr != nil || !l.ReadOnly {
+		return err
+	}
+	return &readOnlyLayerError{arg}
+}
+
+// readOnlyLayerError: the layer is in an additional store.
+type readOnlyLayerError struct{ name string }
+
+func (e *readOnlyLayerError) Error() string {
+	return fmt.Sprintf("layer %s is in an additional store, which is not written to", e.name)
+}
+
+// ReferenceText is the old command's wording.
+func (e *readOnlyLayerError) ReferenceText() string {
+	return fmt.Sprintf("locating layer with ID %q to write bigdata: %v", e.name, layer.ErrUnknown)
+}
+
+func (e *readOnlyLayerError) Unwrap() error { return errdefs.ErrReadOnly }
 
 func dataSizeVerb(kind strata.Kind) *Verb {
 	return dataVerb(kind, &Verb{

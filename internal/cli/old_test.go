@@ -59,8 +59,14 @@ func (p *pair) roots(side string) []string {
 
 func (p *pair) runOld(t *testing.T, stdin string, args ...string) outcome {
 	t.Helper()
+	return p.rawOld(t, stdin, append(p.roots("old"), args...))
+}
+
+// rawOld runs the old command with nothing but these words.
+func (p *pair) rawOld(t *testing.T, stdin string, args []string) outcome {
+	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.Command(p.old, append(p.roots("old"), args...)...)
+	cmd := exec.Command(p.old, args...)
 	cmd.Args[0] = classicName
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.env, strings.NewReader(stdin), &out, &errs
 	err := cmd.Run()
@@ -72,9 +78,14 @@ func (p *pair) runOld(t *testing.T, stdin string, args ...string) outcome {
 }
 
 func (p *pair) runNew(stdin string, args ...string) outcome {
+	return p.rawNew(stdin, append(p.roots("new"), args...))
+}
+
+// rawNew runs this command with nothing but these words.
+func (p *pair) rawNew(stdin string, args []string) outcome {
 	var out, errs bytes.Buffer
 	code := run(context.Background(), Env{
-		Args: append(append([]string{classicName}, p.roots("new")...), args...), Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Now: time.Now,
+		Args: append([]string{classicName}, args...), Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Now: time.Now,
 		Config: config.Env{Home: p.dir, Getenv: func(name string) (string, bool) {
 			for _, v := range p.env {
 				if value, ok := strings.CutPrefix(v, name+"="); ok {
