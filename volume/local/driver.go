@@ -222,7 +222,9 @@ func (d *Driver) build(name string, s spec, withOptions bool, fill func(data str
 	switch {
 	case err == nil:
 		return atomicfile.SyncDir(d.opts.Root)
-	case errors.Is(err, ErrNoQuota), errors.Is(err, volume.ErrExists):
+	case errors.Is(err, ErrNoQuota):
+		return errors.Join(errdefs.WithHint(err, "leave size out, or keep the store on XFS or ext4 with project quotas (mount option prjquota)"), tree.Remove(temp))
+	case errors.Is(err, volume.ErrExists):
 		return errors.Join(err, tree.Remove(temp))
 	}
 	return errors.Join(fmt.Errorf("create volume: %w", err), tree.Remove(temp))

@@ -361,7 +361,8 @@ func (d *Driver) inUse(p place) error {
 	if !isOverlay(p.path(mountDir)) {
 		return nil
 	}
-	return fmt.Errorf("%w: %d users", volume.ErrInUse, len(users))
+	return errdefs.WithHint(fmt.Errorf("%w: %d on record", volume.ErrInUse, len(users)),
+		"end the containers that use it; users that ended while nothing served them are forgotten by `strata volume reset "+p.name+"`")
 }
 
 // free unmounts whatever is left at the mount point, lazily if it is busy, and proves
