@@ -83,6 +83,12 @@ func (b *birth) adopt(ctx context.Context, empty *emptyLayer) (c container.Conta
 	if err != nil {
 		return c, "", err
 	}
+	place.layer.ID = layer.NewID()
+	note, err := b.note(place.layer.ID)
+	if err != nil {
+		return c, "", err
+	}
+	defer func() { err = errors.Join(err, note.Done()) }()
 	l, err := empty.create(ctx, t, place.layer)
 	if err != nil {
 		return c, "", err

@@ -156,6 +156,15 @@ func (s *Store) setImageData(ctx context.Context, nameOrID string, it image.BigD
 	if err != nil {
 		return known(KindImage, nameOrID, err)
 	}
+	recorded, err := it.RecordedDigest()
+	if err != nil {
+		return err
+	}
+	note, err := s.noteItem(imageObject(i), i.BigDataSizes, it.Key, it.Data, recorded)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, note.Done()) }()
 	if err := t.writeImages.SetBigData(i.ID, staged); err != nil {
 		return err
 	}
@@ -177,6 +186,11 @@ func (s *Store) setContainerData(ctx context.Context, nameOrID string, it contai
 	if err != nil {
 		return err
 	}
+	note, err := s.noteItem(Object{Kind: KindContainer, ID: string(c.ID)}, c.BigDataSizes, it.Key, it.Data, digest.FromBytes(it.Data))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, note.Done()) }()
 	if err := t.writeContainers.SetBigData(c.ID, staged); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package strata
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/image"
@@ -27,20 +28,20 @@ func (s *Store) Delete(ctx context.Context, nameOrID string) (o Object, err erro
 		if err != nil {
 			return Object{}, err
 		}
-		return o, t.delete(ctx, o)
+		return o, s.delete(ctx, t, o)
 	}
 	return Object{}, &UnknownError{Kind: KindLayer, Name: nameOrID}
 }
 
 // delete removes what was found, without checks, and ends t.
-func (t *tx) delete(ctx context.Context, o Object) error {
+func (s *Store) delete(ctx context.Context, t *tx, o Object) error {
 	switch o.Kind {
 	case KindContainer:
 		c, err := t.containers.Get(container.ID(o.ID))
 		if err != nil {
 			return err
 		}
-		return t.deleteContainer(ctx, c)
+		return s.deleteContainer(ctx, t, c)
 	case KindImage:
 		if err := t.writeImages.Delete(image.ID(o.ID)); err != nil {
 			return err
@@ -67,7 +68,7 @@ func (t *tx) findWritable(kind Kind, nameOrID string) (Object, error) {
 // DeleteContainer removes a container: its layer, its directories and data, its
 // record. A mounted one is unmounted. ErrNotAContainer if there is none.
 //
-// The record goes last, so that a deletion that was interrupted can be repeated.
+// The record goes first: no engine ever sees a container without its layer.
 func (s *Store) DeleteContainer(ctx context.Context, nameOrID string) (err error) {
 	t, err := s.begin(ctx, everything)
 	if err != nil {
@@ -81,12 +82,38 @@ func (s *Store) DeleteContainer(ctx context.Context, nameOrID string) (err error
 	if err != nil {
 		return err
 	}
-	return t.deleteContainer(ctx, c)
+	return s.deleteContainer(ctx, t, c)
 }
 
-// deleteContainer removes the container and ends t.
-func (t *tx) deleteContainer(ctx context.Context, c container.Container) error {
-	remove, err := t.writeLayers.DeleteUnchecked(ctx, t.present(c.Layer)...)
+// deleteContainer removes the container and ends t. A note makes sure that the layer
+// follows its record. Without room for that, the layer, which has some, goes first.
+func (s *Store) deleteContainer(ctx context.Context, t *tx, c container.Container) error {
+	layers := t.present(c.Layer)
+	note, err := s.note(layers...)
+	if noRoom(err) {
+		return t.deleteLayerFirst(ctx, c, layers)
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.writeContainers.Delete(c.ID); err != nil {
+		return errors.Join(err, note.Done())
+	}
+	if err := t.writeContainers.Commit(ctx); err != nil {
+		return errors.Join(err, t.close(), note.Done())
+	}
+	err = t.deleteLayers(ctx, layers...)
+	if err != nil {
+		// The container is gone; its layer follows when somebody opens the store.
+		return errors.Join(fmt.Errorf("container %s is deleted, its layer is not: %w", c.ID, err), note.Close())
+	}
+	return note.Done()
+}
+
+// deleteLayerFirst is deleteContainer on a full disk. A crash in between leaves a
+// container without a layer, which can be deleted.
+func (t *tx) deleteLayerFirst(ctx context.Context, c container.Container, layers []layer.ID) error {
+	remove, err := t.writeLayers.DeleteUnchecked(ctx, layers...)
 	if err == nil {
 		err = t.writeLayers.Commit(ctx)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/unfinished"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -24,8 +25,8 @@ type DeleteImageOptions struct {
 // that went, or would go, in order of removal: top first. ErrNotAnImage if there is
 // none in the written stores; an *InUseError while a container has it.
 //
-// The record goes first: no engine ever sees an image without its layers. An
-// interruption leaves layers that nothing refers to.
+// The record goes first: no engine ever sees an image without its layers. After an
+// interruption the next process that opens the store removes the layers.
 func (s *Store) DeleteImage(ctx context.Context, nameOrID string, opts DeleteImageOptions) (removed []layer.ID, err error) {
 	w := everything
 	if opts.DryRun {
@@ -47,20 +48,36 @@ func (s *Store) DeleteImage(ctx context.Context, nameOrID string, opts DeleteIma
 	if err != nil || opts.DryRun {
 		return removed, err
 	}
-	if err := t.writeImages.Delete(img.ID); err != nil {
+	if err := s.deleteImage(ctx, t, img.ID, removed, staying); err != nil {
 		return nil, err
 	}
+	return removed, nil
+}
+
+// deleteImage removes the record, then the layers. A note makes sure that they follow;
+// on a full disk it goes without.
+func (s *Store) deleteImage(ctx context.Context, t *tx, id image.ID, going, staying []layer.ID) error {
+	note, err := s.note(slices.Concat(going, staying)...)
+	if err != nil && !noRoom(err) {
+		return err
+	}
+	if note == nil {
+		note = &unfinished.Note{}
+	}
+	if err := t.writeImages.Delete(id); err != nil {
+		return errors.Join(err, note.Done())
+	}
 	if err := t.writeImages.Commit(ctx); err != nil {
-		return nil, err
+		return errors.Join(err, t.close(), note.Done())
 	}
 	err = t.leaveForCollection(staying)
 	if err == nil {
-		err = t.deleteLayers(ctx, removed...)
+		err = t.deleteLayers(ctx, going...)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("image %s is deleted, its layers are not: %w", img.ID, err)
+		return errors.Join(fmt.Errorf("image %s is deleted, its layers are not: %w", id, err), note.Close())
 	}
-	return removed, nil
+	return note.Done()
 }
 
 // layersOnlyOf returns the layers that nothing but the image needs, in order of

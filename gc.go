@@ -48,7 +48,8 @@ type GCFailure struct {
 // GC removes what no record accounts for: content, tar-splits, short links, data
 // directories, temporary files and directories of all three kinds (on-disk format,
 // 2.9, 3.7); and, beyond those rules, layers that programs registered by chain ID and
-// that nothing holds any more, with no record and no live process to speak for them.
+// that nothing holds any more, with no record and no live process to speak for them,
+// and layers that a killed process made for an image which never came to be.
 // All other recorded objects and the engines' own files are never touched, nothing
 // is unmounted, and what is mounted stays. It goes on after a failure and reports it.
 //
@@ -57,6 +58,11 @@ type GCFailure struct {
 // the error is an errdefs.ErrCorrupt and nothing was done. A cancelled call leaves
 // some orphans removed.
 func (s *Store) GC(ctx context.Context, opts GCOptions) (*GCReport, error) {
+	if !opts.DryRun {
+		if err := s.finish(ctx, true); err != nil {
+			return nil, err
+		}
+	}
 	found, err := s.findOrphans(ctx, opts)
 	if err != nil {
 		return nil, err

@@ -50,10 +50,20 @@ type tx struct {
 // additional stores; images.lock likewise; containers.lock. Whoever holds a tx
 // begins no other one and calls no method of Store, and mounts nothing: that needs
 // storage.lock, which comes first. The caller defers close.
+//
+// What killed processes left half done is finished first.
 func (s *Store) begin(ctx context.Context, w want) (*tx, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
+	if err := s.finish(ctx, false); err != nil {
+		return nil, err
+	}
+	return s.open(ctx, w)
+}
+
+// open is begin without looking at what others left.
+func (s *Store) open(ctx context.Context, w want) (*tx, error) {
 	t := &tx{leaseDir: s.roots.leaseDir()}
 	var err error
 	if w.userns {

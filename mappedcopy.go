@@ -55,15 +55,21 @@ func (b *birth) adoptCopy(ctx context.Context, st *layer.Stage, p site) (saved l
 	if !slices.Contains(img.TopLayers(), p.copyOf) {
 		return "", fmt.Errorf("image %s has another top layer by now: %w", img.ID, errNeedsCopy)
 	}
-	l, err := t.writeLayers.Adopt(ctx, st, layer.CreateOptions{})
+	id := layer.NewID()
+	note, err := b.note(id)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, note.Done()) }()
+	l, err := t.writeLayers.Adopt(ctx, st, layer.CreateOptions{ID: id})
 	if err != nil {
 		return "", err
 	}
 	if err := t.writeImages.AddMappedLayer(img.ID, l.ID); err != nil {
 		return "", err
 	}
-	// A crash between the two saves leaves a layer that nobody refers to; the other
-	// order would leave an image with a copy that is not there.
+	// A crash between the two saves leaves a layer that nobody refers to, and the note
+	// about it; the other order would leave an image with a copy that is not there.
 	if err := t.writeLayers.Commit(ctx); err != nil {
 		return "", err
 	}

@@ -62,8 +62,10 @@ type orphanScan struct {
 	layers     map[string]bool
 	images     map[string]bool
 	containers map[string]bool
-	found      []Orphan
-	now        time.Time
+	// items are the file names of the data items of each object, by "kind ID".
+	items map[string]map[string]bool
+	found []Orphan
+	now   time.Time
 }
 
 // orphans lists what no record accounts for, by the rules of the on-disk format,
@@ -71,24 +73,45 @@ type orphanScan struct {
 // whole records. Bytes are not counted yet.
 func (s *Store) orphans(e *exam) ([]Orphan, error) {
 	o := &orphanScan{store: s, layers: map[string]bool{}, images: map[string]bool{}, containers: map[string]bool{}, now: time.Now()}
-	for _, l := range e.snap.Layers {
-		o.layers[string(l.ID)] = true
-	}
-	for _, i := range e.snap.Images {
-		o.images[string(i.ID)] = true
-	}
-	for _, c := range e.snap.Containers {
-		o.containers[string(c.ID)] = true
-	}
+	o.addRecorded(e)
 	if err := o.addHidden(); err != nil {
 		return nil, err
 	}
-	for _, scan := range []func() error{o.scanDriver, o.scanLayers, o.scanImages, o.scanContainers} {
+	for _, scan := range []func() error{o.scanDriver, o.scanLayers, o.scanImages, o.scanContainers, o.scanOwn} {
 		if err := scan(); err != nil {
 			return nil, fmt.Errorf("look for orphans: %w", err)
 		}
 	}
 	return o.found, nil
+}
+
+// addRecorded notes what the records speak of.
+func (o *orphanScan) addRecorded(e *exam) {
+	o.items = map[string]map[string]bool{}
+	for _, l := range e.snap.Layers {
+		o.layers[string(l.ID)] = true
+		o.addItems(KindLayer, string(l.ID), l.BigDataNames)
+	}
+	for _, i := range e.snap.Images {
+		o.images[string(i.ID)] = true
+		o.addItems(KindImage, string(i.ID), i.BigDataNames)
+	}
+	for _, c := range e.snap.Containers {
+		o.containers[string(c.ID)] = true
+		o.addItems(KindContainer, string(c.ID), c.BigDataNames)
+	}
+}
+
+func (o *orphanScan) addItems(kind Kind, id string, keys []string) {
+	object := kind.String() + " " + id
+	if o.items[object] == nil { // several stores may have the object
+		o.items[object] = map[string]bool{}
+	}
+	for _, key := range keys {
+		if name, err := bigdata.FileName(key); err == nil {
+			o.items[object][name] = true
+		}
+	}
 }
 
 // addHidden adds the volatile records that this way of opening the store does not
@@ -200,16 +223,22 @@ func (o *orphanScan) commonEntry(path string, kind Kind, e fs.DirEntry) {
 	}
 }
 
-// scanItems looks for interrupted writes among an object's data items. The
-// engines' own directory is left alone.
+// scanItems looks for interrupted writes among an object's data items, and for items
+// that were written but not recorded. The engines' own directory is left alone.
 func (o *orphanScan) scanItems(dir string, kind Kind, id string) {
 	entries, err := list(dir)
 	if err != nil {
 		return // the items themselves are reported as unreadable
 	}
+	recorded, known := o.items[kind.String()+" "+id]
 	for _, e := range entries {
-		if e.Type().IsRegular() && tempFile.MatchString(e.Name()) {
-			o.add(orphanFile, kind, id, filepath.Join(dir, e.Name()), "temporary file of an interrupted write")
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case !e.Type().IsRegular() || recorded[e.Name()]:
+		case tempFile.MatchString(e.Name()):
+			o.add(orphanFile, kind, id, path, "temporary file of an interrupted write")
+		case known:
+			o.add(orphanFile, kind, id, path, "data item that no record speaks of")
 		}
 	}
 }

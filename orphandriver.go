@@ -50,6 +50,10 @@ func (o *orphanScan) scanOverlay(home string) error {
 	if err := o.scanLinks(home); err != nil {
 		return err
 	}
+	for id := range o.layers {
+		// Unmounting replaces the mount point by a new one (on-disk format, 4.5).
+		o.add(orphanTree, KindLayer, id, filepath.Join(home, id, "merged.1"), "mount point of an interrupted unmounting")
+	}
 	staging, err := list(filepath.Join(home, "staging"))
 	for _, e := range staging {
 		path := filepath.Join(home, "staging", e.Name())

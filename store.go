@@ -36,6 +36,8 @@ type Store struct {
 
 	driver driverHandle
 	closed atomic.Bool
+	// gaveUp: what others left unfinished could not be finished by this process.
+	gaveUp atomic.Bool
 }
 
 // driverHandle is the driver in use, which is made anew when another process has

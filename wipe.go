@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/stratastore/strata/internal/unfinished"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -16,23 +17,43 @@ func (s *Store) Wipe(ctx context.Context) (err error) {
 		return err
 	}
 	defer t.end(&err)
+	own, err := t.ownLayers()
+	if err != nil {
+		return err
+	}
+	note, err := s.note(own...)
+	if err != nil && !noRoom(err) {
+		return err
+	}
+	if note == nil {
+		note = &unfinished.Note{}
+	}
+	if err := t.wipe(ctx, own); err != nil {
+		return errors.Join(err, note.Close())
+	}
+	return note.Done()
+}
+
+// wipe removes everything and ends t.
+func (t *tx) wipe(ctx context.Context, own []layer.ID) error {
 	if err := t.wipeContainers(ctx); err != nil {
 		return err
 	}
 	if err := t.wipeImages(ctx); err != nil {
 		return err
 	}
-	var own []layer.ID
+	return t.deleteLayers(ctx, own...)
+}
+
+// ownLayers are the layers of the written store.
+func (t *tx) ownLayers() (own []layer.ID, err error) {
 	all, err := t.layers.Layers()
-	if err != nil {
-		return err
-	}
 	for _, l := range all {
 		if !l.ReadOnly {
 			own = append(own, l.ID)
 		}
 	}
-	return t.deleteLayers(ctx, own...)
+	return own, err
 }
 
 func (t *tx) wipeContainers(ctx context.Context) error {

@@ -34,6 +34,7 @@ var helpers = map[string]func(string) error{
 	"steps":   steps,
 	"threads": threads,
 	"child":   child,
+	"examine": examiner,
 	"sleep":   func(string) error { time.Sleep(time.Hour); return nil },
 }
 

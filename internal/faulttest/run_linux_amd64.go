@@ -157,7 +157,7 @@ func (t *tracer) start(out, errs *os.File) error {
 	// Without the runtime's own signals there are fewer stops.
 	env := append([]string{launchEnv + "=1", "GODEBUG=asyncpreemptoff=1"}, t.cmd.Env...)
 	t.pid, err = syscall.ForkExec(self, append([]string{self}, t.cmd.Args...), &syscall.ProcAttr{
-		Env: env, Files: []uintptr{in.Fd(), out.Fd(), errs.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true},
+		Env: env, Files: []uintptr{in.Fd(), out.Fd(), errs.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
 	})
 	return err
 }

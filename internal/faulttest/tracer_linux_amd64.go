@@ -46,7 +46,7 @@ func (t *tracer) follow(ctx context.Context) error {
 		return fmt.Errorf("go on: %w", err)
 	}
 	for {
-		pid, err := wait(-1, &status)
+		pid, err := wait(-t.pid, &status)
 		if errors.Is(err, unix.ECHILD) {
 			return ctx.Err()
 		}
@@ -75,7 +75,8 @@ func (t *tracer) watch(ctx context.Context) (end func()) {
 	}
 }
 
-// wait waits for processes that this thread traces, not for those of others.
+// wait waits for a process or, for a negative pid, any of its group: this thread may
+// have other children, of other goroutines.
 func wait(pid int, status *unix.WaitStatus) (int, error) {
 	for {
 		got, err := unix.Wait4(pid, status, unix.WALL|unix.WNOTHREAD, nil)

@@ -1,0 +1,190 @@
+package strata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/container"
+	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/unfinished"
+	"github.com/stratastore/strata/layer"
+)
+
+// note writes down, before the first of several saves, which layers are to go if the
+// process dies before the last one and nothing refers to them. The caller ends it by
+// Done. The layers' records are held exclusively from before it to after it.
+func (s *Store) note(ids ...layer.ID) (*unfinished.Note, error) {
+	return unfinished.Begin(s.roots.unfinishedDir(), unfinished.Change{Driver: s.driver.name, Layers: plainIDs(ids)})
+}
+
+// noteItem does the same for a data item that is replaced: its file comes before its
+// record, which recorded is for. Without an old item there is nothing to note.
+func (s *Store) noteItem(o Object, old map[string]int64, key string, data []byte, recorded digest.Digest) (*unfinished.Note, error) {
+	if _, replaces := old[key]; !replaces {
+		return &unfinished.Note{}, nil
+	}
+	it := unfinished.Item{
+		Kind: o.Kind.String(), ID: o.ID, Key: key, Size: int64(len(data)),
+		Digest: digest.FromBytes(data).String(), Recorded: recorded.String(),
+	}
+	return unfinished.Begin(s.roots.unfinishedDir(), unfinished.Change{Driver: s.driver.name, Items: []unfinished.Item{it}})
+}
+
+func plainIDs(ids []layer.ID) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return out
+}
+
+// noRoom reports whether an error says that the disk or a quota is full.
+func noRoom(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// left returns the notes of processes that died, with those of drafts if wanted, and
+// the layers that live ones have to do with.
+func (s *Store) left(drafts bool) (dead []unfinished.Left, busy map[string]bool, err error) {
+	notes, err := unfinished.List(s.roots.unfinishedDir(), s.driver.name)
+	busy = map[string]bool{}
+	for _, n := range notes {
+		switch {
+		case n.Alive:
+			for _, id := range slices.Concat(n.Layers, n.Uses) {
+				busy[id] = true
+			}
+		case drafts || !n.Draft:
+			dead = append(dead, n)
+		}
+	}
+	return dead, busy, err
+}
+
+// finish does what processes left undone that died in the middle of a change. What
+// can not be done now is logged and tried again by the next process: it must keep
+// nobody from the store.
+func (s *Store) finish(ctx context.Context, drafts bool) error {
+	dead, _, err := s.left(drafts)
+	if err == nil && len(dead) > 0 && (drafts || !s.gaveUp.Load()) {
+		err = s.finishDead(ctx, drafts)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.gaveUp.Store(true)
+		s.log.WarnContext(ctx, "changes of killed processes stay unfinished", "error", err)
+		return nil
+	}
+	return err
+}
+
+func (s *Store) finishDead(ctx context.Context, drafts bool) (err error) {
+	t, err := s.open(ctx, everything)
+	if err != nil {
+		return err
+	}
+	cleanup := func() error { return nil }
+	defer func() { err = errors.Join(err, cleanup()) }()
+	defer t.end(&err)
+	dead, busy, err := s.left(drafts) // somebody may have been faster
+	if err != nil {
+		return err
+	}
+	var layers []layer.ID
+	for _, n := range dead {
+		for _, it := range n.Items {
+			if err := t.recordItem(ctx, it); err != nil {
+				return fmt.Errorf("record data item %q of %s %s: %w", it.Key, it.Kind, it.ID, err)
+			}
+		}
+		for _, id := range n.Layers {
+			if !busy[id] {
+				layers = append(layers, layer.ID(id))
+			}
+		}
+	}
+	if cleanup, err = t.dropUnneeded(ctx, layers); err != nil {
+		return err
+	}
+	if err := t.commit(ctx); err != nil {
+		return err
+	}
+	for _, n := range dead {
+		s.log.InfoContext(ctx, "finished what a killed process had begun", "layers", n.Layers, "items", len(n.Items))
+		err = errors.Join(err, unfinished.Forget(n))
+	}
+	return err
+}
+
+// commit saves all kinds that are held exclusively, layers last: they are what others
+// refer to.
+func (t *tx) commit(ctx context.Context) error {
+	if err := t.writeContainers.Commit(ctx); err != nil {
+		return err
+	}
+	if err := t.writeImages.Commit(ctx); err != nil {
+		return err
+	}
+	return t.writeLayers.Commit(ctx)
+}
+
+// dropUnneeded takes away those of the layers that nothing refers to, top first; what
+// live processes hold is left to be collected. The cleanup is for when no lock is held.
+func (t *tx) dropUnneeded(ctx context.Context, ids []layer.ID) (cleanup func() error, err error) {
+	cleanup = func() error { return nil }
+	c := cascade{tx: t}
+	for again := true; again; {
+		before := len(c.doomed)
+		for _, id := range ids {
+			if _, err := c.take(id); err != nil {
+				return cleanup, err
+			}
+		}
+		again = len(c.doomed) > before // a parent may be free now
+	}
+	going, staying, err := c.spareLeased(c.doomed)
+	if err == nil {
+		err = t.leaveForCollection(staying)
+	}
+	if err != nil {
+		return cleanup, err
+	}
+	return t.writeLayers.DeleteUnchecked(ctx, going...)
+}
+
+// recordItem makes the record of a data item say what its file is, if the file is the
+// one that was to take its place.
+func (t *tx) recordItem(ctx context.Context, it unfinished.Item) error {
+	if it.Kind == KindImage.String() {
+		i, err := t.images.Get(image.ID(it.ID))
+		if err != nil || !isNewFile(ctx, t.images.DataDir(i), it) {
+			return ignoreUnknown(err)
+		}
+		return t.writeImages.RecordItem(i.ID, it.Key, it.Size, digest.Digest(it.Recorded))
+	}
+	c, err := t.containers.Get(container.ID(it.ID))
+	if err != nil || !isNewFile(ctx, t.containers.DataDir(c.ID), it) {
+		return ignoreUnknown(err)
+	}
+	return t.writeContainers.RecordItem(c.ID, it.Key, it.Size, digest.Digest(it.Recorded))
+}
+
+func ignoreUnknown(err error) error {
+	if errors.Is(err, image.ErrUnknown) || errors.Is(err, container.ErrUnknown) {
+		return nil
+	}
+	return err
+}
+
+// isNewFile reports whether an item's file has been replaced already.
+func isNewFile(ctx context.Context, dir string, it unfinished.Item) bool {
+	data, err := bigdata.Read(ctx, dir, it.Key)
+	return err == nil && int64(len(data)) == it.Size && digest.FromBytes(data).String() == it.Digest
+}
+
+// unfinishedDir is strata's own place for notes about changes under way.
+func (r roots) unfinishedDir() string { return filepath.Join(r.graph, "strata", "unfinished") }

@@ -1,0 +1,276 @@
+//go:build linux && amd64
+
+package faulttest_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/faulttest"
+	"github.com/stratastore/strata/internal/testutil"
+)
+
+// id is an ID in the engines' form for a name in a test.
+func id(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:])
+}
+
+// bench is a place where a store is made again and again from a template.
+type bench struct {
+	t      testing.TB
+	dir    string // graph and run are below
+	driver string
+	common *common
+}
+
+// common is what all benches share.
+type common struct {
+	dir    string // of input files, templates and benches
+	binary string
+
+	mu        sync.Mutex
+	templates map[string]bool // by driver: made
+}
+
+// place makes a directory in memory if there is any: hundreds of runs write there.
+func place(t testing.TB) string {
+	t.Helper()
+	if _, err := os.Stat("/dev/shm"); err != nil {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "strata-faults-") //nolint:usetesting // t.TempDir is on a disk
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		unmountAll(t, dir)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// newCommon builds the command and the input files.
+func newCommon(t testing.TB) *common {
+	t.Helper()
+	testutil.RequireRoot(t)
+	c := &common{dir: place(t), templates: map[string]bool{}}
+	if c.binary = os.Getenv("STRATA_FAULTS_BINARY"); c.binary == "" {
+		c.binary = filepath.Join(c.dir, "strata")
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", c.binary, "../../cmd/strata").CombinedOutput(); err != nil {
+			t.Fatalf("build the command: %v: %s", err, out)
+		}
+	}
+	layers := map[string][]byte{
+		"base":  testutil.Tar(t, testutil.Entry{Name: "etc/"}, testutil.Entry{Name: "etc/base", Body: "base"}, testutil.Entry{Name: "gone", Body: "x"}),
+		"more":  testutil.Tar(t, testutil.Entry{Name: "etc/more", Body: "more"}, testutil.Entry{Name: ".wh.gone"}),
+		"other": testutil.Tar(t, testutil.Entry{Name: "opt/"}, testutil.Entry{Name: "opt/other", Body: "other", Xattrs: map[string]string{"user.k": "v"}}, testutil.Entry{Name: "opt/link", Link: "other"}),
+		"last":  testutil.Tar(t, testutil.Entry{Name: "var/"}, testutil.Entry{Name: "var/first", Body: "first"}, testutil.Entry{Name: "var/hard", Type: tar.TypeLink, Link: "var/first"}),
+	}
+	for name, data := range layers {
+		c.write(t, name+".tar", data)
+	}
+	c.write(t, "app.tar", dockerArchive(t, "localhost/app:1", layers["base"], layers["more"]))
+	c.write(t, "next.tar", dockerArchive(t, "localhost/next:1", layers["base"], layers["other"], layers["last"]))
+	c.write(t, "item", []byte("new value"))
+	return c
+}
+
+func (c *common) write(t testing.TB, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(c.file(name), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *common) file(name string) string { return filepath.Join(c.dir, name) }
+
+// dockerArchive is an image as docker save writes it.
+func dockerArchive(t testing.TB, name string, layers ...[]byte) []byte {
+	t.Helper()
+	var entries []testutil.Entry
+	var files, diffs []string
+	for i, l := range layers {
+		file := fmt.Sprintf("%d/layer.tar", i)
+		entries = append(entries, testutil.Entry{Name: file, Body: string(l)})
+		files, diffs = append(files, file), append(diffs, testutil.Digest(l).String())
+	}
+	config := mustJSON(t, map[string]any{
+		"architecture": "amd64", "os": "linux", "created": "2024-01-02T03:04:05Z",
+		"config": map[string]any{}, "rootfs": map[string]any{"type": "layers", "diff_ids": diffs},
+	})
+	manifest := mustJSON(t, []map[string]any{{"Config": "config.json", "RepoTags": []string{name}, "Layers": files}})
+	return testutil.Tar(t, append(entries, testutil.Entry{Name: "config.json", Body: config}, testutil.Entry{Name: "manifest.json", Body: manifest})...)
+}
+
+func mustJSON(t testing.TB, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// bench makes a bench with a store of the driver, which the caller restores.
+func (c *common) bench(t testing.TB, name, driver string) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: filepath.Join(c.dir, driver+"-"+name), driver: driver, common: c}
+	if err := os.MkdirAll(b.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.clear)
+	return b
+}
+
+func (b *bench) graph() string   { return filepath.Join(b.dir, "graph") }
+func (b *bench) runRoot() string { return filepath.Join(b.dir, "run") }
+
+// args is a command line; "@name" is the input file of that name.
+func (b *bench) args(words ...string) []string {
+	out := []string{b.common.binary, "--graph", b.graph(), "--run", b.runRoot(), "--storage-driver", b.driver}
+	for _, w := range words {
+		if name, ok := strings.CutPrefix(w, "@"); ok {
+			w = b.common.file(name)
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+func (b *bench) env() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.common.dir, "TMPDIR=" + b.common.dir, "CONTAINERS_STORAGE_CONF=/dev/null"}
+}
+
+// strata runs the command undisturbed and demands success.
+func (b *bench) strata(words ...string) string {
+	b.t.Helper()
+	out, err := b.try(words...)
+	if err != nil {
+		b.t.Fatalf("strata %q: %v", words, err)
+	}
+	return out
+}
+
+// try runs the command undisturbed.
+func (b *bench) try(words ...string) (string, error) {
+	args := b.args(words...)
+	var errs bytes.Buffer
+	cmd := exec.CommandContext(b.t.Context(), args[0], args[1:]...)
+	cmd.Env, cmd.Stderr = b.env(), &errs
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, errs.String())
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+// traced runs the command under a plan.
+func (b *bench) traced(plan faulttest.Plan, words ...string) *faulttest.Report {
+	b.t.Helper()
+	r, err := faulttest.Run(b.t.Context(), faulttest.Command{Args: b.args(words...), Env: b.env(), Watch: b.dir}, plan)
+	if err != nil {
+		b.t.Fatalf("trace %q: %v", words, err)
+	}
+	return r
+}
+
+// fill makes the store that every verb begins with.
+func (b *bench) fill() {
+	b.t.Helper()
+	b.strata("load", "@app.tar")
+	b.strata("import", "--created", "0", "--name", "localhost/victim:1", "@other.tar")
+	b.strata("create-container", "--name", "keep", "--id", id("keep"), "localhost/app:1")
+	b.strata("create-container", "--name", "work", "--id", id("work"), "localhost/app:1")
+	b.strata("import-layer", "--name", "lone", "--id", id("lone"), "--file", b.common.file("other.tar"))
+	b.strata("create-layer", "--name", "empty", "--id", id("empty"), "lone")
+	b.strata("create-image", "--name", "bare", "--id", id("bare"), "lone")
+	for _, kind := range []string{"layer lone", "image bare", "container keep"} {
+		what, name, _ := strings.Cut(kind, " ")
+		b.strata("set-"+what+"-data", "--file", b.common.file("base.tar"), name, "old")
+	}
+	merged := b.strata("mount", "work")
+	if err := os.WriteFile(filepath.Join(merged, "made"), []byte("made"), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(merged, "etc/base")); err != nil {
+		b.t.Fatal(err)
+	}
+	b.strata("unmount", "work")
+}
+
+// copyStore copies both roots from one directory to another, attributes and all.
+func copyStore(t testing.TB, from, to string) {
+	t.Helper()
+	args := []string{"-a", filepath.Join(from, "graph"), filepath.Join(from, "run"), to}
+	if out, err := exec.CommandContext(t.Context(), "cp", args...).CombinedOutput(); err != nil {
+		t.Fatalf("copy store: %v: %s", err, out)
+	}
+}
+
+// clear removes the store.
+func (b *bench) clear() {
+	b.t.Helper()
+	unmountAll(b.t, b.dir)
+	for _, root := range []string{b.graph(), b.runRoot()} {
+		if err := os.RemoveAll(root); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// unmountAll takes away every mount below dir, the last one first.
+func unmountAll(t testing.TB, dir string) {
+	t.Helper()
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	if err != nil {
+		t.Error(err)
+	}
+	for i := len(mounts) - 1; i >= 0; i-- {
+		if err := unix.Unmount(mounts[i].Mountpoint, unix.MNT_DETACH); err != nil {
+			t.Logf("unmount %s: %v", mounts[i].Mountpoint, err)
+		}
+	}
+}
+
+// restore makes the store anew, as the template is.
+func (b *bench) restore() {
+	b.t.Helper()
+	b.clear()
+	copyStore(b.t, b.common.template(b.t, b.driver), b.dir)
+}
+
+// template returns the directory of the driver's template, which is made once.
+func (c *common) template(t testing.TB, driver string) string {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dir := filepath.Join(c.dir, "template-"+driver)
+	if c.templates[driver] {
+		return dir
+	}
+	b := c.bench(t, "making", driver)
+	b.fill()
+	unmountAll(t, b.dir)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	copyStore(t, b.dir, dir)
+	c.templates[driver] = true
+	return dir
+}

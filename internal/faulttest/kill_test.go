@@ -1,0 +1,253 @@
+//go:build linux && amd64
+
+package faulttest_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stratastore/strata/internal/faulttest"
+)
+
+// drivers are those that the verbs are tried with.
+var drivers = []string{"overlay", "vfs"}
+
+// whole asks for every call of every verb instead of some.
+func whole() bool { return os.Getenv("STRATA_FAULTS") == "whole" }
+
+// sample returns up to most numbers from 1 to n, the first and the last among them.
+func sample(n, most int) []int {
+	var out []int
+	step := max(1, float64(n-1)/float64(max(1, most-1)))
+	for x := 1.0; x < float64(n)+0.5; x += step {
+		out = append(out, int(x))
+	}
+	if len(out) > 0 {
+		out[len(out)-1] = n
+	}
+	return out
+}
+
+// trial is one verb on one bench, with what it has to start from and to lead to.
+type trial struct {
+	*bench
+	verb   verb
+	calls  []string
+	before findings
+	after  findings
+	// listings before and after, with the garbage collected.
+	old, new listing
+	tally    tally
+}
+
+// tally counts what was tried and found.
+type tally struct{ points, broken, leaked int }
+
+// newTrial runs the verb undisturbed.
+func newTrial(b *bench, v verb, class faulttest.Class) *trial {
+	b.t.Helper()
+	x := &trial{bench: b, verb: v}
+	x.ready()
+	x.before = x.examine(true)
+	x.old = x.listing()
+	x.ready()
+	r := x.traced(faulttest.Plan{Class: class}, v.args...)
+	if r.Exited() != 0 {
+		b.t.Fatalf("undisturbed: exit %d: %s", r.Exited(), r.Stderr)
+	}
+	x.calls = r.Calls
+	x.after = x.examine(true)
+	x.new = x.listing()
+	for _, f := range []findings{x.before, x.after} {
+		if f.Error != "" {
+			b.t.Fatal(f.Error)
+		}
+	}
+	return x
+}
+
+// ready makes the store that the verb begins with.
+func (x *trial) ready() {
+	x.t.Helper()
+	x.restore()
+	for _, words := range x.verb.prepare {
+		x.strata(words...)
+	}
+}
+
+func (x *trial) examine(collect bool) findings {
+	x.t.Helper()
+	return examine(x.t, task{Graph: x.graph(), Run: x.runRoot(), Driver: x.driver, Collect: collect})
+}
+
+func (x *trial) listing() listing { return list(x.t, x.graph(), x.runRoot()) }
+
+// point is one place where a run was disturbed, and what was wrong afterwards.
+type point struct {
+	*trial
+	what           string
+	broken, leaked []string
+}
+
+func (p *point) breaks(format string, args ...any) {
+	p.broken = append(p.broken, fmt.Sprintf(format, args...))
+}
+
+// report adds the point to the tally.
+func (p *point) report() {
+	p.t.Helper()
+	p.tally.points++
+	if len(p.broken) > 0 {
+		p.tally.broken++
+		p.t.Errorf("%s: broken:\n\t%s", p.what, strings.Join(p.broken, "\n\t"))
+	}
+	if len(p.leaked) > 0 {
+		p.tally.leaked++
+		p.t.Errorf("%s: leaked:\n\t%s", p.what, strings.Join(p.leaked, "\n\t"))
+	}
+}
+
+// compare demands of each object that it is as before the verb or as after it.
+// Objects that neither knows are garbage at best.
+func (p *point) compare(when string, got state) {
+	keys := maps.Clone(p.before.After)
+	maps.Copy(keys, p.after.After)
+	maps.Copy(keys, got)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		now, old, new := got[key], p.before.After[key], p.after.After[key]
+		switch {
+		case now == old || now == new:
+		case strings.HasPrefix(key, "mount of "):
+			if when == whenDone {
+				p.breaks("%s: %s is %q, not %q", when, key, now, new)
+			}
+		case old == "" && new == "" && strings.HasPrefix(key, "layer "):
+			if when != whenFound {
+				p.leaked = append(p.leaked, fmt.Sprintf("%s: %s: %s", when, key, now))
+			}
+		default:
+			p.breaks("%s: %s\n\t\tis  %s\n\t\twas %s\n\t\tor  %s", when, key, now, old, new)
+		}
+	}
+}
+
+// The moments of a comparison.
+const (
+	whenFound     = "after it"
+	whenCollected = "after gc"
+	whenDone      = "done again"
+)
+
+// look examines what a disturbance left.
+func (p *point) look(when string) (f findings, ok bool) {
+	f = p.examine(true)
+	if f.Error != "" {
+		p.breaks("%s: %s", when, f.Error)
+		return f, false
+	}
+	if when == whenFound {
+		p.compare(when, f.Before)
+		when = whenCollected
+	}
+	p.compare(when, f.After)
+	for _, problem := range f.Problems {
+		if !slices.Contains(p.before.Problems, problem) && !slices.Contains(p.after.Problems, problem) && problem != "mount-count layer" {
+			p.breaks("%s: check finds %s", when, problem)
+		}
+	}
+	return f, true
+}
+
+// again runs the verb once more, where it was not done, and demands its result.
+func (p *point) again(f findings) {
+	done := maps.Equal(f.After, p.after.After) && !maps.Equal(p.before.After, p.after.After)
+	if !done {
+		if _, err := p.try(p.verb.args...); err != nil && !p.half(f.After) {
+			p.breaks("the verb again: %v", err)
+		}
+	}
+	if f, ok := p.look(whenDone); ok {
+		if !maps.Equal(f.After, p.after.After) {
+			p.breaks("done again: not what the verb leads to")
+			p.only(f.After)
+		}
+		p.leaked = append(p.leaked, p.listing().between(p.new, p.new)...)
+	}
+}
+
+// half reports whether the verb was done as far as its user can tell: what it had to
+// remove is gone.
+func (p *point) half(now state) bool {
+	for key := range p.before.After {
+		if _, stays := p.after.After[key]; !stays && now[key] == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// only names what differs from the verb's result.
+func (p *point) only(now state) {
+	keys := maps.Clone(now)
+	maps.Copy(keys, p.after.After)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if now[key] != p.after.After[key] {
+			p.breaks("\t%s\n\t\tis  %s\n\t\tnot %s", key, now[key], p.after.After[key])
+		}
+	}
+}
+
+// TestKill kills each verb before some, or all, of its calls.
+func TestKill(t *testing.T) {
+	each(t, faulttest.Mutating, func(t *testing.T, x *trial) {
+		most := 4
+		if whole() {
+			most = 1000
+		}
+		for _, n := range sample(len(x.calls), most) {
+			x.kill(n)
+		}
+	})
+}
+
+// each runs try for every verb and driver.
+func each(t *testing.T, class faulttest.Class, try func(t *testing.T, x *trial)) {
+	t.Helper()
+	c := newCommon(t)
+	t.Run("verbs", func(t *testing.T) {
+		for _, v := range verbs() {
+			for _, driver := range drivers {
+				if v.driver != "" && v.driver != driver {
+					continue
+				}
+				t.Run(v.name+"/"+driver, func(t *testing.T) {
+					t.Parallel()
+					x := newTrial(c.bench(t, v.name, driver), v, class)
+					try(t, x)
+					t.Logf("%-26s %-8s %4d calls, %4d points: %d broken, %d leaked", v.name, driver, len(x.calls), x.tally.points, x.tally.broken, x.tally.leaked)
+					x.clear()
+				})
+			}
+		}
+	})
+}
+
+func (x *trial) kill(n int) {
+	x.t.Helper()
+	x.ready()
+	r := x.traced(faulttest.Plan{Action: faulttest.Kill, Call: n}, x.verb.args...)
+	p := &point{trial: x, what: fmt.Sprintf("killed before call %d, %s", n, r.Hit)}
+	if r.Hit == "" {
+		return // this run had fewer calls
+	}
+	f, ok := p.look(whenFound)
+	if ok {
+		p.leaked = append(p.leaked, p.listing().between(p.old, p.new)...)
+		p.again(f)
+	}
+	p.report()
+}

@@ -1,0 +1,59 @@
+//go:build linux && amd64
+
+package faulttest_test
+
+// verb is one command that changes a store, at work on the store that bench.fill makes.
+type verb struct {
+	name string
+	// prepare are commands that come before, undisturbed.
+	prepare [][]string
+	args    []string
+	// driver, when not empty, is the only one that it is tried with.
+	driver string
+}
+
+// verbs are the mutating verbs of the command. What is made has an ID of its own, so
+// that a second attempt at something that was done is refused.
+func verbs() []verb {
+	words := func(w ...string) []string { return w }
+	commit := words("commit", "--created", "0", "--name", "localhost/commit:1", "work")
+	return []verb{
+		{name: "create-layer", args: words("create-layer", "--id", id("new"), "--name", "new", "lone")},
+		{name: "create-layer-base", args: words("create-layer", "--id", id("new"))},
+		{name: "import-layer", args: words("import-layer", "--id", id("new"), "--name", "new", "--file", "@last.tar", "lone")},
+		{name: "create-image", args: words("create-image", "--id", id("new"), "--name", "new", "lone")},
+		{name: "create-container", args: words("create-container", "--id", id("new"), "--name", "new", "localhost/app:1")},
+		{name: "create-container-bare", args: words("create-container", "--id", id("new"), "")},
+		{name: "load", args: words("load", "@next.tar")},
+		{name: "load-again", args: words("load", "@app.tar")},
+		{name: "load-name-taken", args: words("load", "--name", "localhost/app:1", "@next.tar")},
+		{name: "import", args: words("import", "--created", "0", "--name", "localhost/import:1", "@last.tar")},
+		{name: "commit", args: commit},
+		{name: "commit-mounted", prepare: [][]string{{"mount", "work"}}, args: commit},
+		{name: "delete-layer", args: words("delete-layer", "empty")},
+		{name: "delete-image", args: words("delete-image", "localhost/victim:1")},
+		{name: "delete-image-stack", prepare: [][]string{{"load", "@next.tar"}}, args: words("delete-image", "localhost/next:1")},
+		{name: "delete-container", args: words("delete-container", "work")},
+		{name: "delete-container-mounted", prepare: [][]string{{"mount", "work"}}, args: words("delete-container", "work")},
+		{name: "delete", args: words("delete", "work")},
+		{name: "set-names", args: words("set-names", "--name", "a", "--name", "b", "lone")},
+		{name: "add-names", args: words("add-names", "--name", "localhost/added:1", "localhost/app:1")},
+		{name: "add-names-taken", args: words("add-names", "--name", "localhost/victim:1", "localhost/app:1")},
+		{name: "remove-names", args: words("remove-names", "--name", "keep", id("keep"))},
+		{name: "set-metadata", args: words("set-metadata", "--metadata", "text", "keep")},
+		{name: "set-layer-data", args: words("set-layer-data", "--file", "@item", "lone", "new")},
+		{name: "replace-layer-data", args: words("set-layer-data", "--file", "@item", "lone", "old")},
+		{name: "set-image-data", args: words("set-image-data", "--file", "@item", "bare", "new")},
+		{name: "replace-image-data", args: words("set-image-data", "--file", "@item", "bare", "old")},
+		{name: "set-container-data", args: words("set-container-data", "--file", "@item", "keep", "new")},
+		{name: "replace-container-data", args: words("set-container-data", "--file", "@item", "keep", "old")},
+		{name: "mount", args: words("mount", "work")},
+		{name: "mount-again", prepare: [][]string{{"mount", "work"}}, args: words("mount", "work")},
+		{name: "mount-image", args: words("mount", "--read-only", "localhost/app:1")},
+		{name: "unmount", prepare: [][]string{{"mount", "work"}}, args: words("unmount", "work")},
+		{name: "unmount-force", prepare: [][]string{{"mount", "work"}, {"mount", "work"}}, args: words("unmount", "--force", "work")},
+		{name: "get-container-dir", args: words("get-container-dir", "keep")},
+		{name: "shutdown", args: words("shutdown")},
+		{name: "wipe", args: words("wipe")},
+	}
+}
