@@ -35,6 +35,11 @@ func (o MappingOptions) validate() error {
 	return nil
 }
 
+// set reports whether anything is asked for.
+func (o MappingOptions) set() bool {
+	return o.HostUIDs || o.HostGIDs || o.Auto != nil || len(o.UIDs)+len(o.GIDs) > 0
+}
+
 // resolve applies the rule; inherited is the parent's mapping or the store's default.
 func (o MappingOptions) resolve(inherited Mapping) Mapping {
 	return Mapping{

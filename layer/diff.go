@@ -110,7 +110,7 @@ func (s *Store) exactSource(ctx context.Context, tx *ReadTx, l *Layer) (tarSourc
 	}
 	split, err := openSplit(tx.holder(l.ID).part.dir, l.ID)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return s.additionalSource(ctx, l)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("diff of layer %s: %w", l.ID, err)

@@ -129,7 +129,11 @@ func (st *Stage) describe(r *Record) {
 		r.setIngested(st.in)
 		return
 	}
-	o := &st.parent.Record
+	r.copyContent(&st.parent.Record)
+}
+
+// copyContent takes over what another record says about the same content.
+func (r *Record) copyContent(o *Record) {
 	r.BlobDigest, r.BlobSize, r.DiffID, r.DiffSize = o.BlobDigest, o.BlobSize, o.DiffID, o.DiffSize
 	r.TOCDigest, r.Compression = o.TOCDigest, o.Compression
 	r.UIDs, r.GIDs = slices.Clone(o.UIDs), slices.Clone(o.GIDs)

@@ -68,7 +68,11 @@ func (d *driver) mount(ctx context.Context, l layerDir, point string, opts graph
 	if err := faults.Hit("overlay.mount", point); err != nil {
 		return err
 	}
-	if l.home.kind != primary {
+	foreign, err := l.additional()
+	if err != nil {
+		return err
+	}
+	if l.home.kind != primary || foreign != "" {
 		opts.ReadOnly = true
 	}
 	m, err := d.mountable(ctx, l, opts)

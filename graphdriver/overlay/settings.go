@@ -33,6 +33,8 @@ type settings struct {
 	sync graphdriver.SyncMode
 	// imageHomes are further read-only homes, from "imagestore".
 	imageHomes []string
+	// layerStores are additional layer stores, from "additionallayerstore".
+	layerStores []layerStore
 	// ignored are options that are known but do nothing here, as written.
 	ignored []string
 }
@@ -66,7 +68,7 @@ func (s *settings) setters() graphdriver.Setters {
 		"sync":                  set(&s.sync, graphdriver.ParseSync),
 		"imagestore":            stores,
 		"additionalimagestore":  stores,
-		"additionallayerstore":  ignore("additionallayerstore"),
+		"additionallayerstore":  func(v string) error { return s.addLayerStores(v) },
 		"override_kernel_check": ignore("override_kernel_check"),
 	}
 }

@@ -46,7 +46,11 @@ func TestParse(t *testing.T) {
 		{name: "sync, unknown", key: "sync", value: "all", bad: true},
 		{name: "image stores", key: "imagestore", value: "/a,/b", want: settings{imageHomes: []string{"/a/overlay", "/b/overlay"}}},
 		{name: "relative image store", key: "imagestore", value: "a", bad: true},
-		{name: "layer store", key: "additionallayerstore", value: "/x:ref", want: settings{ignored: []string{"additionallayerstore=/x:ref"}}},
+		{name: "layer store", key: "additionallayerstore", value: "/usr:ref,/etc", want: settings{layerStores: []layerStore{{"/usr", true}, {"/etc", false}}}},
+		{name: "layer store, relative", key: "additionallayerstore", value: "usr", bad: true},
+		{name: "layer store, unknown word", key: "additionallayerstore", value: "/usr:reference", bad: true},
+		{name: "layer store, word twice", key: "additionallayerstore", value: "/usr:ref:ref", bad: true},
+		{name: "layer store, a file", key: "additionallayerstore", value: "/etc/passwd", bad: true},
 		{name: "unknown", key: "compression", value: "zstd", bad: true},
 	}
 	for _, tt := range tests {
@@ -59,7 +63,7 @@ func TestParse(t *testing.T) {
 				return
 			}
 			must(t, err)
-			if d := cmp.Diff(tt.want, got, cmp.AllowUnexported(settings{})); d != "" {
+			if d := cmp.Diff(tt.want, got, cmp.AllowUnexported(settings{}, layerStore{})); d != "" {
 				t.Errorf("-want +got:\n%s", d)
 			}
 		})

@@ -162,11 +162,11 @@ func removeLink(l layerDir, link linkID) error {
 // releaseAdditional tells an additional layer store that its layer is not used any more
 // (on-disk format, 4.11). It is a courtesy: the store may be gone.
 func (d *driver) releaseAdditional(ctx context.Context, l layerDir) {
-	text, err := os.ReadFile(l.path("additionallayer"))
-	if err != nil || !filepath.IsAbs(string(text)) {
+	path, err := l.additional()
+	if err != nil || path == "" {
 		return
 	}
-	if err := unix.Rmdir(string(text)); err != nil {
-		d.log.DebugContext(ctx, "release layer of additional layer store", "layer", l.id, "path", string(text), "error", err)
+	if err := (&additionalLayer{driver: d, path: path}).Release(); err != nil {
+		d.log.DebugContext(ctx, "release layer of additional layer store", "layer", l.id, "path", path, "error", err)
 	}
 }
