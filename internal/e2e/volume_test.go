@@ -222,8 +222,9 @@ func TestVolumesInUse(t *testing.T) {
 // TestVolumeServerKilled kills the server at each step of a mount and of an unmount. It is
 // started again at once, as systemd does. The container that was in the way may fail; the
 // next one works, on the right content, and in the end nothing is left. An unmount that was
-// not answered leaves a user in podman's own count, and one whose record was not erased yet
-// a user in the server's, which people take away as this does.
+// not answered leaves a user in podman's own count. A mount that was recorded and not
+// answered, and an unmount whose record was not erased yet, leave one in the server's.
+// People take them away as this does.
 func TestVolumeServerKilled(t *testing.T) {
 	eachVolumeUser(t, func(t *testing.T, u *volumeUser) {
 		base := u.base()
@@ -232,7 +233,7 @@ func TestVolumeServerKilled(t *testing.T) {
 			volatile bool
 		}{
 			{"ontop.folders", false}, {"ontop.cleared", true}, {"ontop.mount", false}, {"ontop.mounted", true}, {"ontop.record", false},
-			{"atomicfile.rename", true}, {"ontop.erase", true}, {"ontop.unmount", false}, {"ontop.unmounted", true},
+			{"atomicfile.rename", true}, {"ontop.recorded", false}, {"ontop.erase", true}, {"ontop.unmount", false}, {"ontop.unmounted", true},
 		} {
 			volume := fmt.Sprintf("vol%d", i)
 			u.create(volume, "base="+base, fmt.Sprintf("volatile=%t", c.volatile))
@@ -248,7 +249,7 @@ func TestVolumeServerKilled(t *testing.T) {
 			switch {
 			case u.podman && strings.HasPrefix(out, "base"):
 				u.must("volume", "unmount", volume)
-			case c.at == "ontop.erase":
+			case c.at == "ontop.erase", c.at == "ontop.recorded":
 				u.r.strata("volume", "reset", volume)
 			}
 			want := "base\nkept"

@@ -152,6 +152,15 @@ func TestOnTopOfAnImage(t *testing.T) {
 	if len(store.users) != 0 {
 		t.Error("the image is still used")
 	}
+	// A process that is killed while it makes a volume leaves its folder and its use of the image.
+	half := d.opts.Root + "/" + newPrefix + "1"
+	store.users[imageUser(newPrefix+"1")] = true
+	must(t, os.Mkdir(half, 0o700), os.Chtimes(half, longAgo, longAgo))
+	_, err = New(t.Context(), Options{Root: d.opts.Root, Images: store})
+	must(t, err)
+	if len(store.users) != 0 {
+		t.Error("the image of a volume that was never completed is still used")
+	}
 }
 
 func FuzzNames(f *testing.F) {

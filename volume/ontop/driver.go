@@ -30,7 +30,8 @@ type Images interface {
 	// same user may mount again without being counted twice; name and user are stable
 	// over restarts of the process.
 	Mount(ctx context.Context, image, user string) (dir string, err error)
-	// Unmount ends the user's Mount; one that is not there is success.
+	// Unmount ends the user's Mount; one that is not there is success. image is "" if the
+	// caller does not know it any more.
 	Unmount(ctx context.Context, image, user string) error
 }
 

@@ -47,6 +47,9 @@ func (d *Driver) Mount(ctx context.Context, name, id string) (string, error) {
 	if err := errors.Join(faults.Hit("ontop.record", p.dir), p.writeRecord(id, r)); err != nil {
 		return "", d.internal("record the mount", err)
 	}
+	if err := faults.Hit("ontop.recorded", p.dir); err != nil {
+		return "", d.internal("answer", err)
+	}
 	return p.path(mountDir), nil
 }
 

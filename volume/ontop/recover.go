@@ -33,7 +33,7 @@ func (d *Driver) recover(ctx context.Context) error {
 		case strings.HasPrefix(name, trashPrefix):
 			d.deleteLater(filepath.Join(d.opts.Root, name))
 		case strings.HasPrefix(name, newPrefix):
-			d.sweepNew(filepath.Join(d.opts.Root, name))
+			d.sweepNew(ctx, filepath.Join(d.opts.Root, name))
 		case e.IsDir() && !hidden(name) && checkName(name) == nil:
 			d.recoverOne(ctx, name)
 		}
@@ -42,7 +42,7 @@ func (d *Driver) recover(ctx context.Context) error {
 }
 
 // sweepNew deletes a volume that was never completed, unless somebody is making it.
-func (d *Driver) sweepNew(path string) {
+func (d *Driver) sweepNew(ctx context.Context, path string) {
 	dir, err := os.Open(path)
 	if err != nil {
 		return
@@ -51,6 +51,12 @@ func (d *Driver) sweepNew(path string) {
 	info, err := dir.Stat()
 	if err != nil || time.Since(info.ModTime()) < newAge || unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return
+	}
+	if d.opts.Images != nil {
+		if err := d.opts.Images.Unmount(ctx, "", imageUser(filepath.Base(path))); err != nil {
+			d.log.Warn("image of a volume that was never completed stays mounted", "error", err)
+			return // the next start tries again
+		}
 	}
 	d.deleteLater(path)
 }
