@@ -26,7 +26,7 @@ func applyStagedVerb() *Verb {
 		Detail: "The directory's files become the layer's, with the digest of the tar that they make. Only drivers that can stage\n" +
 			"layers as differences serve it (overlay), and only if the configuration enables partial images.",
 		Examples: []Example{{"Fill a new layer", "strata applydiff-using-staging-dir LAYER ./rootfs"}},
-		Objects:  []strata.Kind{strata.KindLayer},
+		Objects:  []strata.Kind{strata.KindLayer}, Dirs: true,
 		Run: func(ctx context.Context, c *Call) error {
 			store, err := c.Store(ctx)
 			if err != nil {

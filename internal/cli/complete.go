@@ -46,31 +46,44 @@ func (m *modern) completer(v *Verb) cobra.CompletionFunc {
 		case v.Volumes && (v.Max == unlimited || len(args) == 0):
 			return m.volumeNames(cmd.Context(), args, prefix), cobra.ShellCompDirectiveNoFileComp
 		case v.Files:
-			return nil, cobra.ShellCompDirectiveDefault
+			return m.operands(cmd.Context(), v, prefix)
+		case v.Dirs && len(args) == 1:
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		case v.Items && len(args) == 1:
+			return m.items(cmd.Context(), v.Objects[0], args[0]), cobra.ShellCompDirectiveNoFileComp
 		}
 		return m.objects(cmd.Context(), v.Objects, args, prefix), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-// objects lists the names, and the IDs of what has no name, that begin with
-// prefix. It never makes a store: without one there is nothing to offer.
-func (m *modern) objects(ctx context.Context, kinds []strata.Kind, given []string, prefix string) []cobra.Completion {
+// withStore lets ask look at the store, briefly. It never makes one: without a store
+// there is nothing to offer, and nobody to tell of what went wrong.
+func (m *modern) withStore(ctx context.Context, ask func(context.Context, *strata.Store)) {
 	cfg, err := m.session.config()
-	if err != nil || len(kinds) == 0 {
-		return nil
+	if err != nil {
+		return
 	}
 	if _, err := os.Stat(cfg.GraphRoot()); err != nil {
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
 	store, err := m.session.open(ctx)
 	if err != nil {
+		return
+	}
+	defer func() { _ = m.session.close(ctx) }()
+	ask(ctx, store)
+}
+
+// objects lists the names, and the IDs of what has no name, that begin with prefix.
+func (m *modern) objects(ctx context.Context, kinds []strata.Kind, given []string, prefix string) []cobra.Completion {
+	if len(kinds) == 0 {
 		return nil
 	}
-	defer func() { _ = m.session.close(ctx) }() // a completion has nobody to tell
-	snap, err := store.Snapshot(ctx)
-	if err != nil {
+	var snap *strata.Snapshot
+	m.withStore(ctx, func(ctx context.Context, store *strata.Store) { snap, _ = store.Snapshot(ctx) })
+	if snap == nil {
 		return nil
 	}
 	var words []cobra.Completion
@@ -82,6 +95,31 @@ func (m *modern) objects(ctx context.Context, kinds []strata.Kind, given []strin
 		}
 	}
 	return words
+}
+
+// operands completes what is a file, or an object with a colon and a path in it.
+// Where no object begins that way, the shell completes files.
+func (m *modern) operands(ctx context.Context, v *Verb, prefix string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(v.Objects) == 0 || prefix == "" || strings.ContainsAny(prefix, "/") {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	words := m.objects(ctx, v.Objects, nil, prefix)
+	for i, word := range words {
+		name, kind, _ := strings.Cut(word, "\t")
+		words[i] = cobra.CompletionWithDesc(name+":/", kind)
+	}
+	if len(words) == 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return words, cobra.ShellCompDirectiveNoSpace
+}
+
+// items lists the data items of an object.
+func (m *modern) items(ctx context.Context, kind strata.Kind, name string) (items []cobra.Completion) {
+	m.withStore(ctx, func(ctx context.Context, store *strata.Store) {
+		items, _ = store.ListBigData(ctx, kind, name) // without an answer there is nothing to offer
+	})
+	return items
 }
 
 // named is what completion needs of an object.

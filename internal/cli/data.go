@@ -22,6 +22,7 @@ func dataVerb(kind strata.Kind, v *Verb, words ...string) *Verb {
 	arg := strings.ToUpper(kind.String())
 	if v.Min == 2 {
 		arg += " ITEM"
+		v.Items = true
 	}
 	v.Args, v.Max = arg, v.Min
 	return v

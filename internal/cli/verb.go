@@ -46,9 +46,13 @@ type Verb struct {
 	Objects []strata.Kind
 	// Volumes says that arguments are names of volumes; of a verb with a limit only the first.
 	Volumes bool
+	// Items says that the second argument is a data item of the first, Dirs that it is
+	// a directory.
+	Items, Dirs bool
 	// Words complete the first argument.
 	Words []string
-	// Files says that arguments are file names.
+	// Files says that arguments are file names; with Objects, that they are either, and
+	// an object's name stands before a colon.
 	Files bool
 	// Run does the work. A failure that has been reported through Call.Fail is
 	// not returned again.
