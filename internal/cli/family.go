@@ -24,6 +24,9 @@ func families() []family {
 			"strata volume create data", "strata volume create --driver ontop --opt base=/srv/site --opt volatile=yes preview",
 			"ls $(strata volume mount data)", "strata volume unmount data",
 		}},
+		{"driver", "Offer storage drivers to other programs", []string{
+			"strata driver serve --driver vfs --socket /run/docker/plugins/plain.sock", "strata --storage-driver plain --graph /srv/store images",
+		}},
 	}
 }
 

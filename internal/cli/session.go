@@ -10,6 +10,7 @@ import (
 
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/config"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 )
 
@@ -117,7 +118,7 @@ func (s *session) open(ctx context.Context) (*strata.Store, error) {
 	if err != nil {
 		return nil, &openError{err}
 	}
-	if s.classic && unknownDriver(opts.Driver) {
+	if s.classic && unknownDriver(ctx, opts.Driver) {
 		return nil, fmt.Errorf("failed to GetDriver graph %s %s: %w", opts.Driver, opts.GraphRoot, graphdriver.ErrNotSupported)
 	}
 	if s.store, err = strata.Open(ctx, opts); err != nil {
@@ -131,9 +132,14 @@ type openError struct{ error }
 
 func (e *openError) Unwrap() error { return e.error }
 
-// unknownDriver reports whether a driver is named that the program does not have.
-func unknownDriver(name string) bool {
-	return name != "" && !slices.Contains(strata.DefaultRegistry().Names(), name)
+// unknownDriver reports whether a driver is named that the program does not have and no plugin is.
+func unknownDriver(ctx context.Context, name string) bool {
+	drivers := strata.DefaultRegistry()
+	if name == "" || slices.Contains(drivers.Names(), name) {
+		return false
+	}
+	_, err := drivers.Find(ctx, name)
+	return errors.Is(err, errdefs.ErrNotFound)
 }
 
 // close lets go of the store, also after a cancelled call.

@@ -23,7 +23,7 @@ func verbs() []*Verb {
 		listDataVerb(strata.KindContainer), getDataVerb(strata.KindContainer), setDataVerb(strata.KindContainer),
 		dataSizeVerb(strata.KindContainer), dataDigestVerb(strata.KindContainer),
 		imageDirVerb(), imageRunDirVerb(), containerDirVerb(), containerRunDirVerb(),
-		statusVerb(), configVerb(), shutdownVerb(), wipeVerb(),
+		statusVerb(), configVerb(), shutdownVerb(), wipeVerb(), driverServeVerb(),
 		versionVerb(), unshareVerb(), completionVerb(), manVerb(),
 	}
 }

@@ -75,7 +75,7 @@ func (e *engine) root() string { return filepath.Join(e.dir, "root") }
 
 // startDocker runs an engine with its own data root, without touching the
 // network of the host.
-func startDocker(t *testing.T, driver string) *engine {
+func startDocker(t *testing.T, driver string, flags ...string) *engine {
 	t.Helper()
 	programs, err := dockerPrograms()
 	if err != nil {
@@ -91,6 +91,7 @@ func startDocker(t *testing.T, driver string) *engine {
 	e.cmd = exec.Command(filepath.Join(programs, "dockerd"), "--data-root", e.root(), "--exec-root", filepath.Join(dir, "exec"),
 		"--pidfile", filepath.Join(dir, "pid"), "--host", e.host(), "--config-file", filepath.Join(dir, "none.json"),
 		"--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver", driver)
+	e.cmd.Args = append(e.cmd.Args, flags...)
 	e.cmd.Env, e.cmd.Stdout, e.cmd.Stderr = e.env(), log, log
 	must(t, os.WriteFile(filepath.Join(dir, "none.json"), []byte("{}"), 0o600))
 	must(t, e.cmd.Start())

@@ -108,6 +108,9 @@ type listener struct {
 	once sync.Once
 }
 
+// Addr is where clients find the socket, which was made under another name.
+func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
 // Close stops listening and removes the socket if it is still this one.
 func (l *listener) Close() error {
 	l.once.Do(func() {

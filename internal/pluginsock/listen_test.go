@@ -61,6 +61,9 @@ func TestListenForOneUser(t *testing.T) {
 	if st, err := os.Stat(socket); err != nil || st.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("%v, %v", st, err)
 	}
+	if got := l.Addr().String(); got != socket {
+		t.Errorf("address %s", got)
+	}
 	must(t, l.Close())
 }
 
