@@ -269,7 +269,8 @@ func (d *Driver) deleteLater(path string) {
 	})
 }
 
-// List describes all volumes. Other folders, files and incomplete volumes are none.
+// List describes all volumes; Status has users, as far as they can be told without the
+// volumes' locks. Other folders, files and incomplete volumes are none.
 func (d *Driver) List(ctx context.Context) ([]volume.Info, error) {
 	entries, err := os.ReadDir(d.opts.Root)
 	if err != nil {
@@ -291,7 +292,11 @@ func (d *Driver) List(ctx context.Context) ([]volume.Info, error) {
 			}
 			continue
 		}
-		infos = append(infos, d.info(p, m))
+		info := d.info(p, m)
+		if users, err := p.records(); err == nil {
+			info.Status = map[string]any{"users": len(users)}
+		}
+		infos = append(infos, info)
 	}
 	return infos, nil
 }
