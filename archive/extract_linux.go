@@ -129,10 +129,13 @@ func (x *extractor) marks(it *item, dir, base string) (done bool, err error) {
 	if strings.Contains(dir, whiteoutPrefix) && belowWhiteout(dir) {
 		return false, fmt.Errorf("%w name: it lies below a whiteout", errdefs.ErrInvalid)
 	}
-	if !strings.HasPrefix(base, whiteoutPrefix) {
-		return false, nil
+	switch {
+	case strings.HasPrefix(base, whiteoutPrefix):
+		return true, x.whiteout(it, dir, base)
+	case isOverlayWhiteout(it.hdr):
+		return true, x.deviceWhiteout(it, dir, base)
 	}
-	return true, x.whiteout(it, dir, base)
+	return false, nil
 }
 
 // belowWhiteout reports whether a directory's name has a whiteout in it.

@@ -28,6 +28,8 @@ type made struct {
 	kind madeKind
 	// merged: a directory that was there before and may hold what was there.
 	merged bool
+	// device: a whiteout that came as overlayfs has it, which may have several names.
+	device bool
 	// queue is the worker that makes the object, or noQueue if it is there already.
 	queue int
 	// late is the directory's place in extractor.later, plus one.

@@ -140,6 +140,9 @@ func (x *extractor) hardlink(d *rootfd.Dir, it *item, base string) error {
 	case from != nil && from.kind == madeSkipped:
 		x.have(it.name, madeSkipped)
 		return nil
+	case from != nil && from.kind == madeGone && from.device:
+		dir, _ := rootfd.Split(it.name)
+		return x.deviceWhiteout(it, dir, base)
 	case source == it.name, from.isDir(), from != nil && from.kind == madeGone:
 		return linkError(source, errdefs.ErrInvalid)
 	case from != nil:

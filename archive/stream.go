@@ -195,6 +195,9 @@ func (s *Stream) corrupt(err error) error {
 	if s.cur.hdr != nil {
 		where = fmt.Sprintf("at or after %q", s.cur.hdr.Name)
 	}
+	if errors.Is(err, tar.ErrFieldTooLong) {
+		return fmt.Errorf("layer tar, %s: extended header: %w: %w", where, err, errdefs.ErrLimit)
+	}
 	return fmt.Errorf("%w layer tar, %s: %w", errdefs.ErrCorrupt, where, err)
 }
 

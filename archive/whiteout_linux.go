@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"archive/tar"
 	"errors"
 	"fmt"
 	"path"
@@ -30,7 +31,31 @@ func (x *extractor) whiteout(it *item, dir, base string) error {
 		return nil // aufs's own; a name like that is in no tree
 	case target == "" || target == "." || target == "..":
 		return fmt.Errorf("%w whiteout", errdefs.ErrInvalid)
-	case x.gone(dir):
+	}
+	return x.hide(it, dir, target)
+}
+
+// isOverlayWhiteout reports whether an entry is what overlayfs itself takes for a
+// deletion, as in a tar of an upper directory. Stored as a device it would delete
+// with one driver and be a device with another.
+func isOverlayWhiteout(hdr *tar.Header) bool {
+	return hdr.Typeflag == tar.TypeChar && hdr.Devmajor == 0 && hdr.Devminor == 0
+}
+
+// deviceWhiteout is a whiteout in overlayfs's form.
+func (x *extractor) deviceWhiteout(it *item, dir, base string) error {
+	if err := x.hide(it, dir, base); err != nil {
+		return err
+	}
+	if m := x.made[it.name]; m != nil && m.kind == madeGone {
+		m.device = true
+	}
+	return nil
+}
+
+// hide deletes what was before this tar at target in dir.
+func (x *extractor) hide(it *item, dir, target string) error {
+	if x.gone(dir) {
 		return nil
 	}
 	d, err := x.parent(dir, it)
