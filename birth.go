@@ -83,7 +83,9 @@ func (b *birth) adopt(ctx context.Context, empty *emptyLayer) (c container.Conta
 	if err != nil {
 		return c, "", err
 	}
-	place.layer.ID = layer.NewID()
+	if place.layer.ID == "" {
+		place.layer.ID = layer.NewID()
+	}
 	note, err := b.note(place.layer.ID)
 	if err != nil {
 		return c, "", err
@@ -124,10 +126,11 @@ type site struct {
 
 func (s *Store) siteFor(t *tx, opts ContainerOptions) (site, error) {
 	p := site{Place: container.Place{Mapping: opts.Mapping.resolve(s.opts.DefaultMapping)}}
-	p.layer.MountLabel, p.layer.StorageOpt = opts.MountLabel, opts.StorageOpt
+	p.layer.ID, p.layer.MountLabel, p.layer.StorageOpt = opts.LayerID, opts.MountLabel, opts.StorageOpt
 	p.layer.Volatile = opts.Volatile || s.opts.Transient
 	if opts.Image == "" {
-		return p, s.stand(&p, image.Image{}, nil)
+		err := s.stand(&p, image.Image{}, nil)
+		return p, err
 	}
 	img, err := t.image(opts.Image)
 	if err != nil {
@@ -141,7 +144,8 @@ func (s *Store) siteFor(t *tx, opts ContainerOptions) (site, error) {
 	if len(tops) > 0 {
 		p.Mapping = opts.Mapping.resolve(tops[0].Mapping())
 	}
-	return p, s.stand(&p, img, tops)
+	err = s.stand(&p, img, tops)
+	return p, err
 }
 
 // stand chooses among the image's top layers: the first that the container can stand on

@@ -2,6 +2,7 @@ package strata
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"github.com/stratastore/strata/container"
@@ -32,6 +33,10 @@ type ContainerOptions struct {
 	StorageOpt map[string]string
 	// BigData are data items that are there as soon as the container is.
 	BigData []container.BigDatum
+	// LayerID is the ID of the container's own layer, random when empty.
+	LayerID layer.ID
+	// Flags are kept in the record, beside those that the fields above make.
+	Flags map[string]json.RawMessage
 }
 
 // CreateContainer makes a container: a new writable layer on the image's top layer,
@@ -57,6 +62,7 @@ func (s *Store) CreateContainer(ctx context.Context, opts ContainerOptions) (c c
 		MountOpts:    opts.MountOpts,
 		Volatile:     opts.Volatile,
 		BigData:      opts.BigData,
+		Flags:        opts.Flags,
 	})
 	if err != nil {
 		return container.Container{}, err

@@ -77,9 +77,8 @@ func noItem(err error, locating string) error {
 	return fmt.Errorf("%s: %w", locating, err)
 }
 
-// OpenBigData opens one data item of an image or a container for reading in
-// pieces; errors as BigData's, errdefs.ErrUnsupported for layers. What was opened
-// stays as it is when the item is replaced. The caller closes it.
+// OpenBigData opens one data item for reading in pieces; errors as BigData's. What was
+// opened stays as it is when the item is replaced. The caller closes it.
 func (s *Store) OpenBigData(ctx context.Context, kind Kind, nameOrID, key string) (f *os.File, err error) {
 	t, err := s.begin(ctx, readOnly(kind))
 	if err != nil {
@@ -87,6 +86,13 @@ func (s *Store) OpenBigData(ctx context.Context, kind Kind, nameOrID, key string
 	}
 	defer t.end(&err)
 	switch kind {
+	case KindLayer:
+		l, err := t.layer(nameOrID)
+		if err != nil {
+			return nil, err
+		}
+		f, err := s.layers.OpenBigData(l, key)
+		return f, noItem(err, fmt.Sprintf("locating item named %q for layer with ID %q", key, l.ID))
 	case KindImage:
 		i, err := t.image(nameOrID)
 		if err != nil {

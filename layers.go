@@ -2,6 +2,7 @@ package strata
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,8 @@ type LayerOptions struct {
 	StorageOpt map[string]string
 	// BigData are data items that are there as soon as the layer is.
 	BigData []layer.Datum
+	// Flags are kept in the record.
+	Flags map[string]json.RawMessage
 	// DeriveID gives the layer the ID that all engines derive from the parent and the
 	// diff ID (layer.ImageLayerID), instead of ID; for ImportLayer. If the store has
 	// that layer with that diff ID, it is returned as it is.
@@ -102,6 +105,7 @@ func (s *Store) plan(t *tx, opts LayerOptions) (layerPlan, error) {
 		StorageOpt: opts.StorageOpt,
 		Image:      opts.Image,
 		BigData:    opts.BigData,
+		Flags:      opts.Flags,
 	}}
 	parent, err := t.parentFor(opts.Parent)
 	if err != nil {
@@ -216,6 +220,11 @@ func (t *tx) layerFree(opts LayerOptions) error {
 // records its digests and sizes. Layers with children and mounted ones are
 // allowed. Bad input changes nothing.
 func (s *Store) ApplyDiff(ctx context.Context, nameOrID string, diff io.Reader) (archive.Ingested, error) {
+	return s.ApplyDiffWith(ctx, nameOrID, diff, layer.ApplyOptions{})
+}
+
+// ApplyDiffWith is ApplyDiff with digests that the diff has to have, and with progress.
+func (s *Store) ApplyDiffWith(ctx context.Context, nameOrID string, diff io.Reader, opts layer.ApplyOptions) (archive.Ingested, error) {
 	l, err := s.Layer(ctx, nameOrID)
 	if err != nil {
 		return archive.Ingested{}, err
@@ -223,7 +232,7 @@ func (s *Store) ApplyDiff(ctx context.Context, nameOrID string, diff io.Reader) 
 	if l.ReadOnly {
 		return archive.Ingested{}, &UnknownError{Kind: KindLayer, Name: nameOrID}
 	}
-	in, err := s.layers.ApplyDiff(ctx, l.ID, diff, layer.ApplyOptions{})
+	in, err := s.layers.ApplyDiff(ctx, l.ID, diff, opts)
 	if err != nil {
 		return archive.Ingested{}, fmt.Errorf("apply diff to layer %s: %w", l.ID, err)
 	}

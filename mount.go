@@ -120,6 +120,22 @@ func (s *Store) Unmount(ctx context.Context, nameOrID string, force bool) (Unmou
 	return res, known(KindLayer, nameOrID, err)
 }
 
+// UnmountImage is Unmount for an image's top layer, as MountImage mounted it. An
+// *UnknownError if there is no such image.
+func (s *Store) UnmountImage(ctx context.Context, nameOrID string, force bool) (UnmountResult, error) {
+	img, err := s.Image(ctx, nameOrID)
+	if err != nil {
+		return UnmountResult{}, err
+	}
+	res := UnmountResult{Kind: KindImage, ID: string(img.ID), Layer: img.TopLayer}
+	if img.TopLayer == "" {
+		return res, fmt.Errorf("image %s has no layer: %w", img.ID, layer.ErrUnknown)
+	}
+	gone, err := s.layers.Unmount(ctx, img.TopLayer, layer.UnmountOptions{Force: force})
+	res.Mounted = !gone
+	return res, err
+}
+
 func (s *Store) unmountable(ctx context.Context, nameOrID string) (UnmountResult, error) {
 	o, err := s.Find(ctx, nameOrID, KindContainer, KindLayer, KindImage)
 	res := UnmountResult{Kind: o.Kind, ID: o.ID, Layer: layer.ID(o.ID)}
