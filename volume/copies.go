@@ -185,9 +185,9 @@ func (s *Store) checkTwo(ctx context.Context, op Op, p *pair, name, newName stri
 	}
 	p.old, _ = s.entry(p.key)
 	if _, err := s.get(ctx, p.newKey, newName, ""); err == nil {
-		return fail(op, newName, ErrExists)
+		return fail(op, name, fmt.Errorf("%s: %w", newName, ErrExists))
 	} else if !errors.Is(err, ErrNoSuchVolume) {
-		return fail(op, newName, err)
+		return fail(op, name, fmt.Errorf("%s: %w", newName, err))
 	}
 	d, err := s.drivers.Lookup(ctx, p.old.Driver)
 	p.driver = d

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,7 +84,7 @@ func (s *session) openVolumes(ctx context.Context, lookOnly bool) (*volumes, err
 		return nil, fmt.Errorf("volumes: %w", err)
 	}
 	v := &volumes{places: places}
-	near, err := local.New(ctx, local.Options{Root: places.root, Logger: s.log})
+	near, err := local.New(ctx, local.Options{Root: places.root, UID: os.Geteuid(), GID: os.Getegid(), Logger: s.log})
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +128,9 @@ func (s *session) volumePlugins(places volumePlaces) volume.RegistryOptions {
 		},
 		Names: func(ctx context.Context) ([]string, error) {
 			names, err := found.Names(ctx)
+			if errors.Is(err, fs.ErrPermission) {
+				err = nil // an ordinary user could not use them either
+			}
 			return slices.DeleteFunc(names, own), err
 		},
 	}

@@ -90,7 +90,7 @@ func (d *Driver) Rename(ctx context.Context, name, newName string) error {
 		return err
 	}
 	return d.still(ctx, name, func(v *state) error {
-		if err := mountapi.Unmount(d.path(name, dataDir)); err != nil {
+		if err := unmountLeft(d.path(name, dataDir)); err != nil {
 			return fmt.Errorf("rename volume: %w", err)
 		}
 		if below, err := mountapi.AnyBelow(d.path(name)); err != nil || below {

@@ -368,7 +368,7 @@ func (d *Driver) detach(dir string) error {
 	if real != data {
 		return fmt.Errorf("remove volume: %s is really %s: %w", data, real, errdefs.ErrInvalid)
 	}
-	if err := mountapi.Unmount(data); err != nil {
+	if err := unmountLeft(data); err != nil {
 		return fmt.Errorf("remove volume: %w", err)
 	}
 	at, err := mountapi.IsMountPoint(data)
@@ -383,6 +383,15 @@ func (d *Driver) detach(dir string) error {
 		return fmt.Errorf("remove volume: %s: %w", dir, tree.ErrMounted)
 	}
 	return nil
+}
+
+// unmountLeft unmounts what is mounted at path without a user. Where nothing is, the kernel is
+// not asked: it would refuse an ordinary user even that.
+func unmountLeft(path string) error {
+	if at, err := mountapi.IsMountPoint(path); err != nil || !at {
+		return err
+	}
+	return mountapi.Unmount(path)
 }
 
 // errTooShort has the text that users of other engines know.
