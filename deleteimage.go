@@ -92,12 +92,15 @@ func (t *tx) layersOnlyOf(img image.Image) (going, staying []layer.ID, err error
 		return nil, nil, &InUseError{Kind: KindImage, ID: string(img.ID), By: KindContainer, ByID: string(users[0].ID)}
 	}
 	c := cascade{tx: t, image: img.ID, top: img.TopLayer}
+	kept := false // what a copy that stays was made from: its files stand on that
 	for _, id := range img.MappedLayers {
-		if _, err := c.take(id); err != nil {
+		l, err := c.take(id)
+		if err != nil {
 			return nil, nil, err
 		}
+		kept = kept || l.ID == "" && c.layers.Exists(id)
 	}
-	for c.top != "" {
+	for c.top != "" && !kept {
 		l, err := c.take(c.top)
 		if err != nil {
 			return nil, nil, err

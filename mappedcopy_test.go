@@ -102,6 +102,25 @@ func TestMappedCopies(t *testing.T) {
 	})
 }
 
+// TestCopyKeepsItsOriginal: a layer on a copy keeps what the copy was made from, too, which
+// its record does not tell (on-disk format, 4.3).
+func TestCopyKeepsItsOriginal(t *testing.T) {
+	unshifted(t, func(t *testing.T, s *storetest.Store) {
+		ctx := t.Context()
+		ownedImage(t, s)
+		mappedContainer(t, s, "c", ranges(5000, 1000))
+		on := mappedContainerLayerParent(t, s, "c", "c")
+		createLayer(t, s, "child", string(on))
+		removed, err := s.DeleteImage(ctx, "img", strata.DeleteImageOptions{})
+		must(t, err)
+		wantEqual(t, "removed layers", []layer.ID{}, removed)
+		root, err := s.Mount(ctx, "child", strata.MountOptions{})
+		must(t, err)
+		wantEqual(t, "tree", []string{"bin", "bin/su", "etc", "etc/f"}, paths(t, root))
+		must(t, errOf(s.Unmount(ctx, "child", false)))
+	})
+}
+
 // mappedContainerLayerParent deletes a container and returns what its layer stood on.
 func mappedContainerLayerParent(t testing.TB, s *storetest.Store, id, doomed string) layer.ID {
 	t.Helper()
