@@ -34,7 +34,7 @@ var levels = [][]string{
 	{"dockerroot"},
 	{"internal/cli", "examples"},
 	{"cmd/strata"},
-	{"internal/e2e", "internal/faulttest", "internal/powertest"},
+	{"internal/e2e", "internal/faulttest", "internal/powertest", "internal/hostiletest"},
 }
 
 // below are packages that live under a listed one and share its level.

@@ -96,7 +96,7 @@ func (c cut) survivors(unflushed []event) []event {
 	keep := rng.Float64()
 	var out []event
 	for _, e := range unflushed {
-		if c.mode == tearSome && len(e.data) > 512 && rng.IntN(2) == 0 {
+		if c.mode == tearSome && len(e.data) > page && rng.IntN(2) == 0 {
 			out = append(out, tear(rng, e, keep)...)
 		} else if rng.Float64() < keep {
 			out = append(out, e)
@@ -105,9 +105,13 @@ func (c cut) survivors(unflushed []event) []event {
 	return out
 }
 
-// tear keeps some sectors of a write.
+// tear keeps some sectors of a write. A single page, and what is at the start of
+// the disk, arrives as a whole: file systems rely on that for their superblock.
 func tear(rng *rand.Rand, e event, keep float64) []event {
 	sector := []int{512, page}[rng.IntN(2)]
+	if e.off < 16*page {
+		sector = page
+	}
 	var out []event
 	for i, data := range slices.Collect(slices.Chunk(e.data, sector)) {
 		if rng.Float64() < keep {

@@ -50,12 +50,13 @@ func TestCuts(t *testing.T) {
 	}
 }
 
-// Over many seeds every outcome has to occur: each page old and new, and torn.
+// Over many seeds every outcome has to occur: each write lost, there, and torn.
 func TestCutsDiffer(t *testing.T) {
-	rec := newRecorder(2 * page)
+	const base = 32 * page
+	rec := newRecorder(base + 4*page)
 	rec.flush()
-	rec.write(bytes.Repeat([]byte{'b'}, page), 0)
-	rec.write(bytes.Repeat([]byte{'c'}, page), page)
+	rec.write(bytes.Repeat([]byte{'b'}, 2*page), base)
+	rec.write(bytes.Repeat([]byte{'c'}, 2*page), base+2*page)
 	seen := map[string]bool{}
 	for seed := range uint64(60) {
 		for _, mode := range []cutMode{keepSome, tearSome} {
@@ -67,7 +68,7 @@ func TestCutsDiffer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			seen[state(data[:page])+state(data[page:])] = true
+			seen[state(data[base:base+2*page])+state(data[base+2*page:])] = true
 		}
 	}
 	for _, want := range []string{"oldold", "oldnew", "newold", "newnew", "tornold", "oldtorn"} {
