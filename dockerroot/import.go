@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"syscall"
 
 	"github.com/stratastore/strata/errdefs"
@@ -14,6 +15,15 @@ import (
 type ImportOptions struct {
 	// Progress is told about each layer; nil is not.
 	Progress oci.Progress
+	// Logger gets warnings; nil means none are kept.
+	Logger *slog.Logger
+}
+
+func (o ImportOptions) log() *slog.Logger {
+	if o.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Logger
 }
 
 // Result is what became of one image.
@@ -21,13 +31,16 @@ type Result struct {
 	Image Image
 	// Loaded is set when Err is nil.
 	Loaded oci.Loaded
+	// Shared are the bytes of new layers that take no disk space, because they share Docker's.
+	Shared int64
 	// Err is the reason why the image is not in the store.
 	Err error
 }
 
 // Import stores images one after the other, with IDs, names, configurations and
 // layers as Docker has them. An image that fails stops none of the others: its
-// Result has the reason. A name that another image of the store has moves.
+// Result has the reason. A name that another image of the store has moves. Where the file
+// system can, the files of new layers share their disk space with Docker's.
 //
 // The error is for what makes going on of no use, such as a full disk, a
 // read-only store or a cancelled context; the results up to there are returned
@@ -36,11 +49,18 @@ type Result struct {
 func (r *Root) Import(ctx context.Context, store oci.Store, images []Image, opts ImportOptions) ([]Result, error) {
 	var results []Result
 	for _, img := range images {
-		loaded, err := r.importOne(ctx, store, img, opts)
-		if isFinal(ctx, err) {
-			return results, fmt.Errorf("image %s: %w", img.ID, err)
+		result := Result{Image: img}
+		result.Loaded, result.Err = r.importOne(ctx, store, img, opts)
+		if result.Err == nil {
+			var err error
+			if result.Shared, err = r.share(ctx, store, result.Loaded); err != nil && ctx.Err() == nil {
+				opts.log().WarnContext(ctx, "files take disk space twice", "image", img.ID, "error", err)
+			}
 		}
-		results = append(results, Result{Image: img, Loaded: loaded, Err: err})
+		if isFinal(ctx, result.Err) {
+			return results, fmt.Errorf("image %s: %w", img.ID, result.Err)
+		}
+		results = append(results, result)
 	}
 	return results, nil
 }

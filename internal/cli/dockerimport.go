@@ -97,12 +97,13 @@ func importDockerImages(ctx context.Context, c *Call, root *dockerroot.Root, ima
 		return err
 	}
 	progress, done := c.progress(ctx)
-	results, err := root.Import(ctx, store, images, dockerroot.ImportOptions{Progress: progress})
+	results, err := root.Import(ctx, store, images, dockerroot.ImportOptions{Progress: progress, Logger: c.Log})
 	done()
 	var loaded []oci.Loaded
 	for _, r := range results {
 		if r.Err == nil {
 			loaded = append(loaded, r.Loaded)
+			c.Log.Info("image of Docker imported", "image", r.Image.ID, "new-layers", r.Loaded.NewLayers, "shared-bytes", r.Shared)
 			continue
 		}
 		name := dockerName(r.Image)
