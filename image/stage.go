@@ -135,6 +135,9 @@ type digestError struct{ text string }
 func (e *digestError) Error() string { return e.text }
 func (e *digestError) Unwrap() error { return errdefs.ErrInvalid }
 
+// Hint tells how digests look.
+func (e *digestError) Hint() string { return "digests look like sha256: and 64 hexadecimal digits" }
+
 // note records one data item: key, length and digest. The first manifest item
 // gives an image without a digest its own.
 func (r *Record) note(it BigDatum) error {

@@ -110,8 +110,19 @@ func diffSizeVerb() *Verb {
 // as the store does: the old command does not know it.
 func (c *Call) layer(ctx context.Context, store *strata.Store, arg string) (string, error) {
 	if !c.classic() {
-		return arg, nil
+		return arg, c.baseKnown(ctx, store)
 	}
 	l, err := store.Layer(ctx, arg)
 	return string(l.ID), err
+}
+
+// baseKnown has an unknown second argument named as such.
+func (c *Call) baseKnown(ctx context.Context, store *strata.Store) error {
+	if len(c.Args) < 2 {
+		return nil
+	}
+	if _, err := store.Find(ctx, c.Args[1], strata.KindLayer, strata.KindContainer); err != nil {
+		return &strata.UnknownError{Kind: strata.KindLayer, Name: c.Args[1]}
+	}
+	return nil
 }

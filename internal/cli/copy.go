@@ -54,13 +54,20 @@ func parseOwner(text string) (*filecopy.Owner, error) {
 	}
 	u, err := strconv.ParseUint(uid, 10, 32)
 	if err != nil {
-		return nil, usagef("owners are numbers: --chown 1000:1000", "bad UID: %v", err)
+		return nil, badOwner(text, "UID", err)
 	}
 	g, err := strconv.ParseUint(gid, 10, 32)
 	if err != nil {
-		return nil, usagef("owners are numbers: --chown 1000:1000", "bad GID: %v", err)
+		return nil, badOwner(text, "GID", err)
 	}
 	return &filecopy.Owner{UID: int(u), GID: int(g)}, nil
+}
+
+func badOwner(text, kind string, err error) error {
+	return &reworded{
+		usagef("owners are numbers, for example --chown 1000:1000", "--chown %s: the %s is not a number", quoteWord(text), kind),
+		fmt.Sprintf("bad %s: %v", kind, err),
+	}
 }
 
 // copied tells in JSON what was copied to where.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/cli/option"
 	"github.com/stratastore/strata/layer"
 )
@@ -23,9 +25,26 @@ func dataVerb(kind strata.Kind, v *Verb, words ...string) *Verb {
 	if v.Min == 2 {
 		arg += " ITEM"
 		v.Items = true
+		v.Run = itemHint(kind, v.Run)
 	}
 	v.Args, v.Max = arg, v.Min
 	return v
+}
+
+// itemHint has errors about an item say how to see which items there are.
+func itemHint(kind strata.Kind, run func(context.Context, *Call) error) func(context.Context, *Call) error {
+	return func(ctx context.Context, c *Call) error {
+		err := run(ctx, c)
+		var file *fs.PathError
+		var unknown *strata.UnknownError
+		switch {
+		case errors.As(err, &unknown) || errors.As(err, &file) && file.Op == "open" && file.Path != c.Args[1] && !strings.HasSuffix(file.Path, "/"+c.Args[1]):
+			return err
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, image.ErrSizeUnknown) || errors.Is(err, image.ErrDigestUnknown):
+			return errdefs.WithHint(err, fmt.Sprintf("`strata list-%s-data %s` lists the items", kind, quoteWord(c.Args[0])))
+		}
+		return err
+	}
 }
 
 func article(kind strata.Kind) string {

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/cli/option"
 )
 
@@ -69,6 +71,9 @@ func diff(ctx context.Context, c *Call, o *diffOptions) error {
 		return err
 	}
 	r, err := store.Diff(ctx, arg, argument(c.Args, 1), strata.DiffOptions{Compression: o.compression()})
+	if errors.Is(err, errdefs.ErrUnsupported) {
+		return errdefs.WithHint(err, "write it with --gzip or --uncompressed")
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/layer"
+	"github.com/stratastore/strata/volume"
 )
 
 // kindHint is the next step for errors that have none of their own.
@@ -20,6 +21,8 @@ type kindHint struct {
 const (
 	moveName = "choose another --name, or move the name with `strata add-names`"
 	leaveID  = "leave --id out to have one made"
+	// digestForm is about digests on the command line.
+	digestForm = "digests look like sha256: and 64 hexadecimal digits"
 )
 
 // kindHints are the hints in the order of matching, narrow ones first.
@@ -36,6 +39,8 @@ func kindHints() []kindHint {
 		{strata.ErrNotAnImage, "`strata images` lists the images"},
 		{container.ErrUnknown, "`strata containers` lists the containers"},
 		{strata.ErrNotAContainer, "`strata containers` lists the containers"},
+		{strata.ErrNotAnID, "`strata images`, `strata containers` and `strata layers` list what there is"},
+		{volume.ErrNoSuchVolume, "`strata volume ls` lists the volumes"},
 		{strata.ErrNotALayer, "`strata layers` lists the layers"},
 		{layer.ErrDuplicateName, moveName}, {image.ErrDuplicateName, moveName}, {container.ErrDuplicateName, moveName},
 		{layer.ErrDuplicateID, leaveID}, {image.ErrDuplicateID, leaveID}, {container.ErrDuplicateID, leaveID},
@@ -43,6 +48,8 @@ func kindHints() []kindHint {
 		{errdefs.ErrCorrupt, "get the file again; if it comes from the store, delete the image and load it again"},
 		{errdefs.ErrLocked, "wait for the other program, or end it"},
 		{errdefs.ErrLimit, "raise the limit in [storage.options.strata] of storage.conf if you trust the input"},
+		{syscall.ENOTDIR, "a part of the path is a file: check the path"},
+		{fs.ErrNotExist, "check the path; `ls` shows what is there"},
 		{fs.ErrPermission, "run the command as root, or name a store of your own with --graph and --run"},
 	}
 }

@@ -87,7 +87,8 @@ func subRanges(path, kind, owner, name string) ([]strata.IDRange, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	if len(found) == 0 {
-		return nil, errdefs.New(errdefs.ErrNotFound, fmt.Sprintf("no %s ranges found for %s %q in %s", kind, owner, name, path))
+		return nil, errdefs.WithHint(errdefs.New(errdefs.ErrNotFound, fmt.Sprintf("no %s ranges found for %s %q in %s", kind, owner, name, path)),
+			fmt.Sprintf("add a line such as %s:100000:65536 to %s", name, path))
 	}
 	var list []strata.IDRange
 	next := 0
@@ -103,7 +104,10 @@ func parseMap(kind, text string) ([]strata.IDRange, error) {
 	if text == "" {
 		return nil, nil
 	}
-	bad := invalidf(`initializing ID mappings: %s setting is malformed expected ["uint32:uint32:uint32"]: [%q]`, kind, text)
+	bad := &reworded{
+		usagef("for example --"+kind+"map 0:100000:65536", "--%smap %s: a map is CONTAINER:HOST:SIZE, three numbers", kind, quoteWord(text)),
+		fmt.Sprintf(`initializing ID mappings: %s setting is malformed expected ["uint32:uint32:uint32"]: [%q]`, kind, text),
+	}
 	fields := strings.Split(text, ":")
 	if len(fields)%3 != 0 {
 		return nil, bad

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/cli/option"
 	"github.com/stratastore/strata/internal/cli/table"
@@ -48,7 +49,7 @@ func imagesByDigestVerb() *Verb {
 		Run: func(ctx context.Context, c *Call) error {
 			d := digest.Digest(c.Args[0])
 			if err := d.Validate(); err != nil {
-				return invalidf("%v", err)
+				return errdefs.WithHint(invalidf("%v", err), digestForm)
 			}
 			store, err := c.Store(ctx)
 			if err != nil {

@@ -3,11 +3,15 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/cli/option"
 	"github.com/stratastore/strata/internal/cli/table"
 	"github.com/stratastore/strata/oci"
@@ -88,7 +92,7 @@ func load(ctx context.Context, c *Call, opts oci.LoadOptions) (err error) {
 	defer in.Close() // read only: nothing to lose
 	src, err := oci.Open(ctx, c.Args[0], in, c.tempDir())
 	if err != nil {
-		return err
+		return loadHint(c.Args[0], err)
 	}
 	defer func() { err = errorsJoin(err, src.Close()) }()
 	progress, done := c.progress(ctx)
@@ -99,6 +103,15 @@ func load(ctx context.Context, c *Call, opts oci.LoadOptions) (err error) {
 		err = errorsJoin(err, c.Show(loadedImages(ctx, store, loaded)))
 	}
 	return err
+}
+
+// loadHint tells who gave the directory of a root file system what that is for.
+func loadHint(path string, err error) error {
+	info, statErr := os.Stat(path)
+	if statErr != nil || !info.IsDir() || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errdefs.WithHint(err, fmt.Sprintf("if it is a root file system, make an image of it: `strata import %s`", path))
 }
 
 // loadedImage is an image that was stored, in JSON.

@@ -132,7 +132,11 @@ func (m *modern) optionMistake(cmd *cobra.Command, err error) error {
 	}
 	see := fmt.Sprintf("`%s --help` lists the options", where)
 	var missing *pflag.NotExistError
-	if !errors.As(err, &missing) {
+	var value *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &value) && value.GetFlag().Value.Type() == "bool":
+		return usagef(see, "%s: --%s is true or false, not %s", where, value.GetFlag().Name, quoteWord(value.GetValue()))
+	case !errors.As(err, &missing):
 		return usagef(see, "%s: %v", where, err)
 	}
 	name := missing.GetSpecifiedName()

@@ -2,11 +2,17 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/cli/option"
 	"github.com/stratastore/strata/oci"
 )
@@ -81,7 +87,7 @@ func save(ctx context.Context, c *Call, o *saveOptions) error {
 	opts.Progress, done = c.progress(ctx)
 	if o.file == "" || o.file == "-" {
 		err = oci.SaveStream(ctx, store, c.Out, images, opts)
-	} else {
+	} else if err = checkFolder(o.file); err == nil {
 		err = oci.SaveFile(ctx, store, o.file, images, opts)
 	}
 	done()
@@ -89,6 +95,16 @@ func save(ctx context.Context, c *Call, o *saveOptions) error {
 		return err
 	}
 	return c.Show(Result{JSON: savedImages{File: o.file, Format: o.format, Images: c.Args}})
+}
+
+// checkFolder has a missing folder named, and not the temporary file that could not
+// be made in it.
+func checkFolder(path string) error {
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return errdefs.WithHint(fmt.Errorf("write %s: %w", path, err), "make the folder first: mkdir -p "+dir)
+	}
+	return nil
 }
 
 // savedImages tells in JSON what save wrote.

@@ -44,6 +44,9 @@ func (s *session) config() (*config.Config, error) {
 	}
 	s.loaded = true
 	s.cfg, s.cfgErr = config.Load(s.env.Config)
+	if name := s.env.variable("CONTAINERS_STORAGE_CONF"); s.cfgErr != nil && name != "" {
+		s.cfgErr = errdefs.WithHint(s.cfgErr, "$CONTAINERS_STORAGE_CONF names this file: correct the file, or unset the variable")
+	}
 	if s.cfg != nil {
 		for _, w := range s.cfg.Warnings {
 			s.warn(w.String())

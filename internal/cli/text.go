@@ -40,6 +40,15 @@ func classicText(err error) string {
 	return err.Error()
 }
 
+// reworded is an error with a text for people and the old command's text.
+type reworded struct {
+	error
+	reference string
+}
+
+func (e *reworded) ReferenceText() string { return e.reference }
+func (e *reworded) Unwrap() error         { return e.error }
+
 // openText is the old command's wording for a store that does not open.
 func openText(err error) string {
 	var option *graphdriver.UnknownOptionError

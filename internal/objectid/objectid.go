@@ -51,7 +51,7 @@ func isBad(r rune) bool { return r == '/' || r < ' ' || r == 0x7f }
 func ValidateNames(kind string, names []string) error {
 	for _, n := range names {
 		if n == "" || strings.ContainsAny(n, "\x00\n") {
-			return fmt.Errorf("%s name %q: %w", kind, n, errdefs.ErrInvalid)
+			return errdefs.WithHint(fmt.Errorf("%s name %q: %w", kind, n, errdefs.ErrInvalid), "a name has at least one character, and is one line")
 		}
 	}
 	return nil
