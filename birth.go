@@ -90,7 +90,7 @@ func (b *birth) adopt(ctx context.Context, empty *emptyLayer) (c container.Conta
 	if err != nil {
 		return c, "", err
 	}
-	defer func() { err = errors.Join(err, note.Done()) }()
+	defer end(note, &err)
 	l, err := empty.create(ctx, t, place.layer)
 	if err != nil {
 		return c, "", err

@@ -170,7 +170,7 @@ func (s *Store) setImageData(ctx context.Context, nameOrID string, it image.BigD
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, note.Done()) }()
+	defer end(note, &err)
 	if err := t.writeImages.SetBigData(i.ID, staged); err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (s *Store) setContainerData(ctx context.Context, nameOrID string, it contai
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, note.Done()) }()
+	defer end(note, &err)
 	if err := t.writeContainers.SetBigData(c.ID, staged); err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (s *Store) DeleteContainer(ctx context.Context, nameOrID string) (err error
 
 // deleteContainer removes the container and ends t. A note makes sure that the layer
 // follows its record. Without room for that, the layer, which has some, goes first.
-func (s *Store) deleteContainer(ctx context.Context, t *tx, c container.Container) error {
+func (s *Store) deleteContainer(ctx context.Context, t *tx, c container.Container) (err error) {
 	layers := t.present(c.Layer)
 	note, err := s.note(layers...)
 	if noRoom(err) {
@@ -96,18 +96,17 @@ func (s *Store) deleteContainer(ctx context.Context, t *tx, c container.Containe
 	if err != nil {
 		return err
 	}
+	defer end(note, &err)
 	if err := t.writeContainers.Delete(c.ID); err != nil {
-		return errors.Join(err, note.Done())
+		return err
 	}
 	if err := t.writeContainers.Commit(ctx); err != nil {
-		return errors.Join(err, t.close(), note.Done())
+		return errors.Join(err, t.close())
 	}
-	err = t.deleteLayers(ctx, layers...)
-	if err != nil {
-		// The container is gone; its layer follows when somebody opens the store.
-		return errors.Join(fmt.Errorf("container %s is deleted, its layer is not: %w", c.ID, err), note.Close())
+	if err := t.deleteLayers(ctx, layers...); err != nil {
+		return fmt.Errorf("container %s is deleted, its layer is not: %w", c.ID, err)
 	}
-	return note.Done()
+	return nil
 }
 
 // deleteLayerFirst is deleteContainer on a full disk. A crash in between leaves a

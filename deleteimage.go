@@ -56,7 +56,7 @@ func (s *Store) DeleteImage(ctx context.Context, nameOrID string, opts DeleteIma
 
 // deleteImage removes the record, then the layers. A note makes sure that they follow;
 // on a full disk it goes without.
-func (s *Store) deleteImage(ctx context.Context, t *tx, id image.ID, going, staying []layer.ID) error {
+func (s *Store) deleteImage(ctx context.Context, t *tx, id image.ID, going, staying []layer.ID) (err error) {
 	note, err := s.note(slices.Concat(going, staying)...)
 	if err != nil && !noRoom(err) {
 		return err
@@ -64,20 +64,21 @@ func (s *Store) deleteImage(ctx context.Context, t *tx, id image.ID, going, stay
 	if note == nil {
 		note = &unfinished.Note{}
 	}
+	defer end(note, &err)
 	if err := t.writeImages.Delete(id); err != nil {
-		return errors.Join(err, note.Done())
+		return err
 	}
 	if err := t.writeImages.Commit(ctx); err != nil {
-		return errors.Join(err, t.close(), note.Done())
+		return errors.Join(err, t.close())
 	}
 	err = t.leaveForCollection(staying)
 	if err == nil {
 		err = t.deleteLayers(ctx, going...)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("image %s is deleted, its layers are not: %w", id, err), note.Close())
+		return fmt.Errorf("image %s is deleted, its layers are not: %w", id, err)
 	}
-	return note.Done()
+	return nil
 }
 
 // layersOnlyOf returns the layers that nothing but the image needs, in order of

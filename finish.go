@@ -45,6 +45,17 @@ func plainIDs(ids []layer.ID) []string {
 	return out
 }
 
+// end ends a note at the end of a change, for defer. After an error nobody knows how far
+// the change came: the note stays for the next process that opens the store, which
+// looks.
+func end(note *unfinished.Note, err *error) {
+	if *err != nil {
+		*err = errors.Join(*err, note.Close())
+		return
+	}
+	*err = note.Done()
+}
+
 // noRoom reports whether an error says that the disk or a quota is full.
 func noRoom(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 

@@ -60,7 +60,7 @@ func (b *birth) adoptCopy(ctx context.Context, st *layer.Stage, p site) (saved l
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, note.Done()) }()
+	defer end(note, &err)
 	l, err := t.writeLayers.Adopt(ctx, st, layer.CreateOptions{ID: id})
 	if err != nil {
 		return "", err

@@ -28,10 +28,8 @@ func (s *Store) Wipe(ctx context.Context) (err error) {
 	if note == nil {
 		note = &unfinished.Note{}
 	}
-	if err := t.wipe(ctx, own); err != nil {
-		return errors.Join(err, note.Close())
-	}
-	return note.Done()
+	defer end(note, &err)
+	return t.wipe(ctx, own)
 }
 
 // wipe removes everything and ends t.

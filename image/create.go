@@ -11,8 +11,10 @@ import (
 type CreateOptions struct {
 	// ID is random when empty.
 	ID ID
-	// Names must not be in use by other images.
+	// Names must not be in use by other images, unless MoveNames.
 	Names []string
+	// MoveNames takes the names from the images that have them, in the same save.
+	MoveNames bool
 	// NamesHistory goes into the record as it is; see History. Storing an image under
 	// names for good sets it to History(nil, Names), as the engines' records have it.
 	NamesHistory []string

@@ -70,6 +70,19 @@ func (tx *WriteTx) assign(home int, id ID, names []string) error {
 	})
 }
 
+// freeNames takes names from the images of all parts that are written.
+func (tx *WriteTx) freeNames(names []string) error {
+	for _, w := range tx.writers {
+		if w == nil {
+			continue
+		}
+		if err := takeNames(w, names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // takeNames removes names from whatever image of w has them.
 func takeNames(w *recordfile.WriteTx[Record], names []string) error {
 	for _, name := range names {

@@ -18,6 +18,8 @@ import (
 type Stage struct {
 	record Record
 	items  *bigdata.Stage // nil without items
+	// moveNames takes the names from other images.
+	moveNames bool
 }
 
 // Record returns what the image's record will be.
@@ -38,7 +40,7 @@ func (s *Store) Stage(ctx context.Context, opts CreateOptions) (*Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &Stage{record: record}
+	st := &Stage{record: record, moveNames: opts.MoveNames}
 	if len(opts.BigData) == 0 {
 		return st, nil
 	}

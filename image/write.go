@@ -48,6 +48,11 @@ func (tx *WriteTx) open(ctx context.Context, p part) error {
 func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, top layer.ID) (Image, error) {
 	st.record.TopLayer = top
 	r := st.record
+	if st.moveNames {
+		if err := tx.freeNames(r.Names); err != nil {
+			return Image{}, err
+		}
+	}
 	if err := tx.checkFree(r); err != nil {
 		return Image{}, err
 	}

@@ -41,7 +41,7 @@ func (tx *WriteTx) DeleteUnchecked(ctx context.Context, ids ...ID) (cleanup func
 		return cleanup, err
 	}
 	err = tx.flag(ctx, ids)
-	if isFull(err) {
+	if isFull(err) && !tx.records.Uncertain() {
 		return tx.makeRoom(ctx, ids)
 	}
 	if err != nil {

@@ -46,23 +46,15 @@ func record(ctx context.Context, store Store, p *parts, top layer.ID, names []st
 	opts := image.CreateOptions{
 		ID: p.id(), TopLayer: string(top), Created: p.created, Digest: p.desc.Digest,
 		Metadata: metadata, BigData: p.items(), Names: names, NamesHistory: image.History(nil, names),
+		MoveNames: true, // as everywhere; with the image, or not at all
 	}
 	_, err = store.CreateImage(ctx, opts)
-	if errors.Is(err, image.ErrDuplicateName) {
-		// A name moves from the image that has it, as everywhere; the image is complete before that.
-		opts.Names, opts.NamesHistory = nil, nil
-		_, err = store.CreateImage(ctx, opts)
-	} else if err == nil {
-		return false, nil
-	}
-	existed = errors.Is(err, image.ErrDuplicateID)
-	if err != nil && !existed {
+	if !errors.Is(err, image.ErrDuplicateID) {
 		return false, err
 	}
-	if existed {
-		if err := complete(ctx, store, p); err != nil {
-			return true, err
-		}
+	existed = true
+	if err := complete(ctx, store, p); err != nil {
+		return existed, err
 	}
 	if len(names) > 0 {
 		if _, err := store.AddNames(ctx, string(p.id()), names); err != nil {

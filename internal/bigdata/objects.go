@@ -46,7 +46,7 @@ func Trash(dirs ...string) (remove func() error, err error) {
 	remove = func() error {
 		var errs []error
 		for _, dir := range trash {
-			errs = append(errs, os.RemoveAll(dir))
+			errs = append(errs, removeAll(dir))
 		}
 		return errors.Join(errs...)
 	}
@@ -62,7 +62,7 @@ func trashOne(dir string) (string, error) {
 	target, err := os.MkdirTemp(filepath.Dir(dir), stagePrefix)
 	if err != nil {
 		// Without space for one more directory, deleting in place still works.
-		return "", os.RemoveAll(dir)
+		return "", removeAll(dir)
 	}
 	if err := faults.Hit("bigdata.trash", dir); err != nil {
 		return "", errors.Join(fmt.Errorf("take %s away: %w", dir, err), os.Remove(target))
@@ -71,7 +71,7 @@ func trashOne(dir string) (string, error) {
 	// may have been faster and removed it; that does not matter.
 	err = unix.Rename(dir, target)
 	if reserve.Full(err) {
-		return "", errors.Join(os.RemoveAll(dir), os.Remove(target))
+		return "", errors.Join(removeAll(dir), os.Remove(target))
 	}
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("take %s away: %w", dir, err), os.Remove(target))

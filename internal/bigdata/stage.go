@@ -40,7 +40,7 @@ func NewStage(parent string, opts Options) (*Stage, error) {
 		}
 		handle, err := lockDir(path)
 		if err != nil {
-			return nil, errors.Join(err, os.RemoveAll(path))
+			return nil, errors.Join(err, removeAll(path))
 		}
 		if handle != nil {
 			return &Stage{parent: parent, path: path, handle: handle, opts: opts}, nil
@@ -149,7 +149,7 @@ func (s *Stage) Adopt(id string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("keep engine's files about %s: %w", id, err)
 	}
-	if err := os.RemoveAll(target); err != nil {
+	if err := removeAll(target); err != nil {
 		return fmt.Errorf("remove left-over data of %s: %w", id, err)
 	}
 	if err := faults.Hit("bigdata.adopt", target); err != nil {
@@ -193,7 +193,7 @@ func (s *Stage) syncParent(dir string) error {
 func (s *Stage) Discard() error {
 	var err error
 	if s.path != "" {
-		err = os.RemoveAll(s.path)
+		err = removeAll(s.path)
 		s.path = ""
 	}
 	return errors.Join(err, s.release())
@@ -229,5 +229,14 @@ func sweepStage(path string) error {
 	if handle == nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(path), handle.Close())
+	return errors.Join(removeAll(path), handle.Close())
+}
+
+// removeAll removes a tree, and once more what an error stopped it at: one that passes
+// must not leave anything behind.
+func removeAll(path string) error {
+	if os.RemoveAll(path) == nil {
+		return nil
+	}
+	return os.RemoveAll(path)
 }

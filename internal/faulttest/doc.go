@@ -13,6 +13,7 @@
 // The tracer knows the registers of amd64 only; elsewhere the tests are skipped.
 //
 // The tests run the command, bin/strata as it would be built, once for each call of
-// each verb. Short runs sample the calls; STRATA_FAULTS=whole takes every one.
+// each verb. Runs sample the calls; STRATA_FAULTS=whole takes
+// every one, and a number that many of each verb.
 // STRATA_FAULTS_BINARY names a command to try instead of building one.
 package faulttest

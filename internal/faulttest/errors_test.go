@@ -1,0 +1,71 @@
+//go:build linux && amd64
+
+package faulttest_test
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/faulttest"
+)
+
+// TestErrors lets calls of each verb fail for want of space, or by the disk's fault.
+func TestErrors(t *testing.T) {
+	causes := []unix.Errno{unix.ENOSPC, unix.EIO, unix.EDQUOT}
+	each(t, faulttest.Mutating, func(t *testing.T, x *trial) {
+		few := most(t, 3)
+		for i, n := range sample(len(x.calls), few) {
+			for j, cause := range causes {
+				// In a sample each call fails for one of the causes only.
+				if few >= len(x.calls) || i%len(causes) == j {
+					x.fail(n, faulttest.Mutating, cause)
+				}
+			}
+		}
+	})
+}
+
+// TestDescriptors lets opening fail, as when there are no descriptors left.
+func TestDescriptors(t *testing.T) {
+	each(t, faulttest.Opening, func(t *testing.T, x *trial) {
+		for _, n := range sample(len(x.calls), most(t, 2)) {
+			x.fail(n, faulttest.Opening, unix.EMFILE)
+		}
+	})
+}
+
+// fail lets one call fail. The verb reports the cause, or can do without what failed
+// and does all that it is to do.
+func (x *trial) fail(n int, class faulttest.Class, cause unix.Errno) {
+	x.t.Helper()
+	x.ready()
+	r := x.traced(faulttest.Plan{Action: faulttest.Fail, Class: class, Call: n, Errno: cause}, x.verb.args...)
+	if r.Hit == "" {
+		return // this run had fewer calls
+	}
+	p := &point{trial: x, what: fmt.Sprintf("%s at call %d, %s", cause.Error(), n, r.Hit)}
+	if r.Hung || r.Exited() < 0 || r.Exited() == 2 {
+		p.breaks("hung %t, status %x: %s", r.Hung, r.Status, r.Stderr)
+	}
+	f := p.examine(false)
+	switch {
+	case f.Error != "":
+		p.breaks("%s: %s", whenFailed, f.Error)
+	case r.Exited() == 0 && !maps.Equal(f.Before, x.after.After):
+		p.breaks("reports success, without what was to be done; %s", r.Stderr)
+		p.only(f.Before)
+	case r.Exited() > 0 && !strings.Contains(r.Stderr, cause.Error()):
+		p.breaks("the message does not name the cause: %s", r.Stderr)
+	}
+	p.compare(whenFailed, f.Before)
+	p.leaked = append(p.leaked, p.listing().between(p.old, p.new)...)
+	if f.Error == "" {
+		f.After = f.Before
+		p.again(f)
+	}
+	p.report()
+}
