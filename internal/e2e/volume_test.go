@@ -208,13 +208,15 @@ func TestVolumesInUse(t *testing.T) {
 		if out := u.run("vol", "ls /dot"); out != "dir\nfile" {
 			t.Errorf("a volatile volume starts with %q", out)
 		}
-		u.server.kill()
-		begin := time.Now()
-		if out, err := u.tryRun("vol", "true"); err == nil || time.Since(begin) > 2*time.Minute {
-			t.Errorf("without the server, after %s: %s", time.Since(begin), out)
+		if u.podman { // Docker tries a dead socket for 15 seconds at each step
+			u.server.kill()
+			begin := time.Now()
+			if out, err := u.tryRun("vol", "true"); err == nil || time.Since(begin) > time.Minute {
+				t.Errorf("without the server, after %s: %s", time.Since(begin), out)
+			}
+			u.server.start("")
+			u.run("vol", "true")
 		}
-		u.server.start("")
-		u.run("vol", "true")
 		u.must("volume", "rm", "vol")
 	})
 }
