@@ -81,9 +81,9 @@ func TestAdditionalLayer(t *testing.T) {
 			must(t, err)
 			wantEqual(t, "found by its table of contents", 1, len(found))
 			createImage(t, s, "img", "add")
-			createContainer(t, s, "c", "img")
-			write(t, s, "c", "etc/g", "two")
-			wantEqual(t, "diff of the container", []string{"etc/", "etc/g"}, tarNames(t, diff(t, s, "c", "")))
+			createContainer(t, s, "con", "img")
+			write(t, s, "con", "etc/g", "two")
+			wantEqual(t, "diff of the container", []string{"etc/", "etc/g"}, tarNames(t, diff(t, s, "con", "")))
 			root, err := s.Mount(ctx, "add", strata.MountOptions{})
 			must(t, err)
 			wantEqual(t, "tree", []string{"etc", "etc/f"}, paths(t, root))
@@ -94,7 +94,7 @@ func TestAdditionalLayer(t *testing.T) {
 			if _, err := s.ApplyDiff(ctx, "add", bytes.NewReader(tar)); !errors.Is(err, errdefs.ErrReadOnly) {
 				t.Errorf("apply: %v", err)
 			}
-			must(t, s.DeleteContainer(ctx, "c"))
+			must(t, s.DeleteContainer(ctx, "con"))
 			must(t, errOf(s.DeleteImage(ctx, "img", strata.DeleteImageOptions{})))
 			wantEqual(t, "additional layer store", before, testutil.Tree(t, dir, testutil.IgnoreMtime))
 		})

@@ -68,7 +68,7 @@ func TestMappedCopies(t *testing.T) {
 		ctx := t.Context()
 		ownedImage(t, s)
 		for n, host := range []int{5000, 5000, 15000, 25000} {
-			id := fmt.Sprint("c", n)
+			id := fmt.Sprint("con", n)
 			c := mappedContainer(t, s, id, ranges(host, 1000))
 			l, err := s.Layer(ctx, string(c.Layer))
 			must(t, err)
@@ -90,9 +90,9 @@ func TestMappedCopies(t *testing.T) {
 				t.Errorf("the copy's tar has %d other bytes", len(got))
 			}
 		}
-		must(t, s.DeleteLayer(ctx, string(mappedContainerLayerParent(t, s, "c3", "c3"))))
+		must(t, s.DeleteLayer(ctx, string(mappedContainerLayerParent(t, s, "con3", "con3"))))
 		wantEqual(t, "copies after one was deleted", 2, len(imageOf(t, s, "img").MappedLayers))
-		for _, id := range []string{"c0", "c1", "c2"} {
+		for _, id := range []string{"con0", "con1", "con2"} {
 			must(t, s.DeleteContainer(ctx, id))
 		}
 		removed, err := s.DeleteImage(ctx, "img", strata.DeleteImageOptions{})
@@ -108,8 +108,8 @@ func TestCopyKeepsItsOriginal(t *testing.T) {
 	unshifted(t, func(t *testing.T, s *storetest.Store) {
 		ctx := t.Context()
 		ownedImage(t, s)
-		mappedContainer(t, s, "c", ranges(5000, 1000))
-		on := mappedContainerLayerParent(t, s, "c", "c")
+		mappedContainer(t, s, "con", ranges(5000, 1000))
+		on := mappedContainerLayerParent(t, s, "con", "con")
 		createLayer(t, s, "child", string(on))
 		removed, err := s.DeleteImage(ctx, "img", strata.DeleteImageOptions{})
 		must(t, err)
@@ -167,23 +167,23 @@ func TestMappedContainerOnAReadOnlyImage(t *testing.T) {
 		s := storetest.New(t, other.DriverName(), func(o *strata.Options) {
 			o.DisableIDMap, o.AdditionalImageStores = true, []string{other.GraphRoot()}
 		})
-		c := mappedContainer(t, s, "c", ranges(5000, 1000))
+		c := mappedContainer(t, s, "con", ranges(5000, 1000))
 		l, err := s.Layer(ctx, string(c.Layer))
 		must(t, err)
 		wantEqual(t, "parent", layer.ID("top"), l.Parent)
 		wantEqual(t, "copies", 0, len(imageOf(t, s, "img").MappedLayers))
-		root, err := s.Mount(ctx, "c", strata.MountOptions{})
+		root, err := s.Mount(ctx, "con", strata.MountOptions{})
 		must(t, err)
 		wantEqual(t, "owner", uint32(5005), uidOf(t, filepath.Join(root, "etc/f")))
 		must(t, os.WriteFile(filepath.Join(root, "etc/new"), []byte("x"), 0o600))
 		must(t, os.Chown(filepath.Join(root, "etc/new"), 5003, 5004))
-		must(t, errOf(s.Unmount(ctx, "c", false)))
+		must(t, errOf(s.Unmount(ctx, "con", false)))
 		var names []string
-		for _, h := range tarEntries(t, diff(t, s, "c", "")) {
+		for _, h := range tarEntries(t, diff(t, s, "con", "")) {
 			names = append(names, fmt.Sprintf("%s %d:%d", h.Name, h.Uid, h.Gid))
 		}
 		wantEqual(t, "diff", []string{"etc/ 0:0", "etc/new 3:4"}, names)
-		must(t, s.DeleteContainer(ctx, "c"))
+		must(t, s.DeleteContainer(ctx, "con"))
 	})
 }
 
@@ -194,7 +194,7 @@ func TestConcurrentMappedContainers(t *testing.T) {
 		var all sync.WaitGroup
 		for n := range 6 {
 			all.Go(func() {
-				_, err := s.CreateContainer(t.Context(), strata.ContainerOptions{ID: container.ID(fmt.Sprint("c", n)), Image: "img", Mapping: ranges(5000, 1000)})
+				_, err := s.CreateContainer(t.Context(), strata.ContainerOptions{ID: container.ID(fmt.Sprint("con", n)), Image: "img", Mapping: ranges(5000, 1000)})
 				if err != nil {
 					t.Error(err)
 				}
@@ -252,9 +252,9 @@ func TestCopiesEqualTheOtherEngines(t *testing.T) {
 		for _, s := range []*storetest.Store{ours, theirs} {
 			ownedImage(t, s)
 		}
-		mappedContainer(t, ours, "c1", ranges(5000, 1000))
-		mappedContainer(t, ours, "c2", ranges(5000, 1000))
-		for _, id := range []string{"c1", "c2"} {
+		mappedContainer(t, ours, "con1", ranges(5000, 1000))
+		mappedContainer(t, ours, "con2", ranges(5000, 1000))
+		for _, id := range []string{"con1", "con2"} {
 			e.storage("create-container", "--id", id, "--uidmap", "0:5000:1000", "--gidmap", "0:5000:1000", "img")
 		}
 		ignore := cmp.Options{
@@ -270,7 +270,7 @@ func TestCopiesEqualTheOtherEngines(t *testing.T) {
 		wantEqual(t, "copies", len(want.Images[0].MappedLayers), len(got.Images[0].MappedLayers))
 		wantEqual(t, "parent of the copy", want.Layers[2].Parent, got.Layers[2].Parent)
 		// Their hard links touch directories, and they leave root directories alone.
-		wantEqual(t, "tree", mountedTree(t, theirs, "c2"), mountedTree(t, ours, "c2"))
+		wantEqual(t, "tree", mountedTree(t, theirs, "con2"), mountedTree(t, ours, "con2"))
 	})
 }
 
