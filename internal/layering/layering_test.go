@@ -19,7 +19,7 @@ var levels = [][]string{
 	{"internal/idmap", "internal/faults", "internal/reserve", "internal/faulttest", "internal/layering"},
 	{"internal/atomicfile", "internal/rootfd", "internal/mountapi", "internal/objectid", "lockfile"},
 	{"internal/testutil", "internal/pluginsock"},
-	{"internal/bigdata", "internal/tempdir", "internal/lease", "internal/unfinished", "internal/treecopy", "internal/filecopy", "internal/recordfile", "config", "volume/internal"},
+	{"internal/bigdata", "internal/dedupe", "internal/tempdir", "internal/lease", "internal/unfinished", "internal/treecopy", "internal/filecopy", "internal/recordfile", "config", "volume/internal"},
 	{"volume"}, // stands alone: an image as a base comes in by an interface
 	{"archive"},
 	{"graphdriver"},

@@ -1,0 +1,80 @@
+package strata_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/testutil"
+	"github.com/stratastore/strata/layer"
+)
+
+// TestDedup shares equal files of two layers on a file system with reflinks.
+func TestDedup(t *testing.T) {
+	testutil.RequireRoot(t)
+	testutil.RequireProgram(t, "mkfs.xfs")
+	dir := t.TempDir()
+	disk, root := filepath.Join(dir, "disk"), filepath.Join(dir, "root")
+	must(t, os.WriteFile(disk, nil, 0o600))
+	must(t, os.Truncate(disk, 400<<20))
+	must(t, os.Mkdir(root, 0o755))
+	for _, words := range [][]string{{"mkfs.xfs", "-q", "-m", "reflink=1", disk}, {"mount", "-o", "loop", disk, root}} {
+		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", words, err, out)
+		}
+	}
+	t.Cleanup(func() { must(t, unix.Unmount(root, 0)) })
+	body := strings.Repeat("x", 100000)
+	for _, driver := range []string{"overlay", "vfs"} {
+		t.Run(driver, func(t *testing.T) {
+			graph := filepath.Join(root, driver)
+			s, err := strata.Open(t.Context(), strata.Options{GraphRoot: graph, RunRoot: graph + "-run", Driver: driver})
+			must(t, err)
+			t.Cleanup(func() { must(t, errOf(s.Shutdown(context.WithoutCancel(t.Context()), true))) })
+			for _, id := range []string{"one", "two"} {
+				tar := testutil.Tar(t, testutil.Entry{Name: "same", Body: body}, testutil.Entry{Name: "own", Body: id + body[3:]})
+				putTar(t, s, id, tar)
+			}
+			first, err := s.Dedup(t.Context(), strata.DedupOptions{})
+			must(t, err)
+			wantEqual(t, "report", strata.DedupReport{Layers: 2, Files: 4, Shared: 1, Bytes: 100000, New: 100000}, *first)
+			again, err := s.Dedup(t.Context(), strata.DedupOptions{Method: strata.DedupSize})
+			must(t, err)
+			wantEqual(t, "second report", strata.DedupReport{Layers: 2, Files: 4, Shared: 1, Bytes: 100000}, *again)
+			sound, err := s.Check(t.Context(), strata.CheckOptions{})
+			must(t, err)
+			wantEqual(t, "findings", 0, len(sound.Findings))
+		})
+	}
+}
+
+func TestDedupWithoutReflinks(t *testing.T) {
+	const noReflinks = "/dev/shm"                         // a file system in memory has none
+	dir, err := os.MkdirTemp(noReflinks, "strata-dedup-") //nolint:usetesting // that may have reflinks
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	s, err := strata.Open(t.Context(), strata.Options{GraphRoot: dir + "/graph", RunRoot: dir + "/run", Driver: "vfs"})
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close(context.WithoutCancel(t.Context()))) })
+	putTar(t, s, "one", testutil.Tar(t, testutil.Entry{Name: "a", Body: "x"}, testutil.Entry{Name: "b", Body: "x"}))
+	_, err = s.Dedup(t.Context(), strata.DedupOptions{})
+	if !errors.Is(err, errdefs.ErrUnsupported) || errdefs.Hint(err) == "" {
+		t.Errorf("got %v, hint %q", err, errdefs.Hint(err))
+	}
+}
+
+func putTar(t *testing.T, s *strata.Store, id string, tar []byte) {
+	t.Helper()
+	must(t, errOf(s.ImportLayer(t.Context(), strata.LayerOptions{ID: layer.ID(id)}, bytes.NewReader(tar))))
+}
