@@ -35,6 +35,8 @@ type CheckReport struct {
 	Bytes int64
 
 	snap Snapshot
+	// layersKnown: the layers' records could be read.
+	layersKnown bool
 }
 
 // Check examines the whole store and changes nothing on the disk. Shared locks are
@@ -137,7 +139,7 @@ func (c *checker) report(e *exam) *CheckReport {
 	return &CheckReport{
 		Findings: slices.Concat(e.findings, c.layers, c.images, c.containers, c.leftovers),
 		Layers:   len(e.snap.Layers), Images: len(e.snap.Images), Containers: len(e.snap.Containers),
-		Bytes: c.bytes, snap: e.snap,
+		Bytes: c.bytes, snap: e.snap, layersKnown: e.layers,
 	}
 }
 

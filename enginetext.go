@@ -3,6 +3,7 @@ package strata
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/image"
@@ -12,11 +13,24 @@ import (
 // EngineText is the finding in the words of the other engines' "check" verb
 // (command-line reference, 5.11); "" for what that verb does not look for.
 func (f Finding) EngineText() string {
+	switch f.Problem {
+	case ProblemParentMissing:
+		return fmt.Sprintf("layer %s: layer is missing", f.Layer) // shown for the child
+	case ProblemImageMissing:
+		return fmt.Sprintf("image %s: image missing", f.Image)
+	}
 	text := f.engineProblem()
 	if text == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s %s: %s", f.Kind, f.ID, text)
+	return fmt.Sprintf("%s %s: %s", engineKind(f.Kind, f.ReadOnly), f.ID, text)
+}
+
+func engineKind(k Kind, readOnly bool) string {
+	if readOnly {
+		return "read-only " + k.String()
+	}
+	return k.String()
 }
 
 func (f Finding) engineProblem() string {
@@ -33,42 +47,31 @@ func (f Finding) engineProblem() string {
 	case ProblemContentSize:
 		return "layer content incorrect size"
 	case ProblemContentModified:
-		return f.Change + "/" + f.Path + ", layer content modified"
+		return strings.TrimPrefix(f.Change, "~") + "/" + f.Path + ", layer content modified"
 	case ProblemSplitDamaged, ProblemContentMissing, ProblemUnreadable:
 		return f.Reason
-	case ProblemParentMissing:
-		// Shown for the child, about the parent.
-		return ""
 	case ProblemLayerMissing:
 		return fmt.Sprintf("layer %s: %s layer is missing", f.Layer, f.Kind)
-	case ProblemImageMissing:
-		return ""
-	}
-	return f.engineItem()
-}
-
-func (f Finding) engineItem() string {
-	switch f.Problem {
 	case ProblemDataMissing:
 		return fmt.Sprintf("data item %q: %s data item is missing", f.Item, f.Kind)
 	case ProblemDataSize:
 		return fmt.Sprintf("data item %q: %s data item has incorrect size", f.Item, f.Kind)
-	case ProblemDataDigest:
-		return fmt.Sprintf("data item %q: %s data item has incorrect digest", f.Item, f.Kind)
 	}
 	return ""
 }
 
-// engineLine is EngineText, and the two findings that the engines word as about
-// the missing object.
-func (f Finding) engineLine() string {
+// engineRank orders the lines about one object as that verb finds them: data items,
+// content, what is below, and whether anybody needs it.
+func (f Finding) engineRank() int {
 	switch f.Problem {
-	case ProblemParentMissing:
-		return fmt.Sprintf("layer %s: layer is missing", f.Layer)
-	case ProblemImageMissing:
-		return fmt.Sprintf("image %s: image missing", f.Image)
+	case ProblemDataMissing, ProblemDataSize:
+		return 0
+	case ProblemParentMissing, ProblemImageMissing, ProblemLayerMissing:
+		return 2
+	case ProblemUnreferenced:
+		return 3
 	}
-	return f.EngineText()
+	return 1
 }
 
 // EngineGroup is all that the engines' "check" verb prints about one object.
@@ -82,26 +85,24 @@ type EngineGroup struct {
 
 // Heading is the line above the problems: "read-only layer ID:".
 func (g EngineGroup) Heading() string {
-	if g.ReadOnly {
-		return fmt.Sprintf("read-only %s %s:", g.Kind, g.ID)
-	}
-	return fmt.Sprintf("%s %s:", g.Kind, g.ID)
+	return fmt.Sprintf("%s %s:", engineKind(g.Kind, g.ReadOnly), g.ID)
 }
 
 // EngineGroups are the findings as the engines' "check" verb shows them
 // (command-line reference, 5.11): layers, read-only layers, images, read-only
 // images, containers. An image repeats the problems of its layers, a container
-// those of its layer and image. Findings that the verb does not know are left out.
+// those of its image. Each part is sorted by ID. Findings that the verb does
+// not know are left out.
 func (r *CheckReport) EngineGroups() []EngineGroup {
 	g := newEngineGrouper(r)
 	var groups []EngineGroup
-	for _, readOnly := range []bool{false, true} {
-		groups = append(groups, g.layerGroups(readOnly)...)
+	for _, part := range [][]EngineGroup{
+		g.layerGroups(false), g.layerGroups(true), g.imageGroups(false), g.imageGroups(true), g.containerGroups(),
+	} {
+		slices.SortStableFunc(part, func(a, b EngineGroup) int { return strings.Compare(a.ID, b.ID) })
+		groups = append(groups, part...)
 	}
-	for _, readOnly := range []bool{false, true} {
-		groups = append(groups, g.imageGroups(readOnly)...)
-	}
-	return append(groups, g.containerGroups()...)
+	return groups
 }
 
 // objectKey names an object.
@@ -123,8 +124,11 @@ func newEngineGrouper(r *CheckReport) *engineGrouper {
 		report: r, own: map[objectKey][]string{},
 		layers: map[layer.ID]layer.Layer{}, images: map[image.ID]image.Image{},
 	}
-	for _, f := range r.Findings {
-		if line := f.engineLine(); line != "" {
+	findings := slices.Clone(r.Findings)
+	slices.SortStableFunc(findings, func(a, b Finding) int { return a.engineRank() - b.engineRank() })
+	for _, f := range findings {
+		// A layer that an image lacks is looked for in the whole stack below.
+		if line := f.EngineText(); line != "" && (f.Problem != ProblemLayerMissing || f.Kind != KindImage) {
 			key := objectKey{f.Kind, f.ID}
 			g.own[key] = append(g.own[key], line)
 		}
@@ -149,7 +153,7 @@ func (g *engineGrouper) layerGroups(readOnly bool) (groups []EngineGroup) {
 	}
 	for _, f := range g.report.Findings {
 		if f.Problem == ProblemNoRecord {
-			groups = g.add(groups, EngineGroup{KindLayer, f.ID, false, []string{f.engineLine()}})
+			groups = g.add(groups, EngineGroup{KindLayer, f.ID, false, []string{f.EngineText()}})
 		}
 	}
 	return groups
@@ -166,21 +170,16 @@ func (g *engineGrouper) imageGroups(readOnly bool) (groups []EngineGroup) {
 
 func (g *engineGrouper) imageLines(i image.Image) []string {
 	lines := slices.Clone(g.own[objectKey{KindImage, string(i.ID)}])
-	for _, top := range i.TopLayers() {
-		for _, line := range g.stackLines(top) {
-			if line = fmt.Sprintf("image %s: %s", i.ID, line); !slices.Contains(lines, line) {
-				lines = append(lines, line)
+	for _, top := range uniqueIDs(i.TopLayers()) {
+		seen := map[layer.ID]bool{}
+		for id := top; id != "" && !seen[id]; id = g.layers[id].Parent {
+			seen[id] = true
+			if _, known := g.layers[id]; !known && g.report.layersKnown {
+				missing := Finding{Kind: KindImage, ID: string(i.ID), ReadOnly: i.ReadOnly, Problem: ProblemLayerMissing, Layer: id}
+				lines = append(lines, missing.EngineText())
 			}
+			lines = append(lines, g.own[objectKey{KindLayer, string(id)}]...)
 		}
-	}
-	return lines
-}
-
-// stackLines are the problems of a layer and those below it.
-func (g *engineGrouper) stackLines(id layer.ID) (lines []string) {
-	for seen := map[layer.ID]bool{}; id != "" && !seen[id]; id = g.layers[id].Parent {
-		seen[id] = true
-		lines = append(lines, g.own[objectKey{KindLayer, string(id)}]...)
 	}
 	return lines
 }
@@ -194,14 +193,8 @@ func (g *engineGrouper) containerGroups() (groups []EngineGroup) {
 
 func (g *engineGrouper) containerLines(c container.Container) []string {
 	lines := slices.Clone(g.own[objectKey{KindContainer, string(c.ID)}])
-	inherited := g.stackLines(c.Layer)
 	if i, ok := g.images[c.Image]; ok {
-		inherited = append(inherited, g.imageLines(i)...)
-	}
-	for _, line := range inherited {
-		if line = fmt.Sprintf("container %s: %s", c.ID, line); !slices.Contains(lines, line) {
-			lines = append(lines, line)
-		}
+		lines = append(lines, g.imageLines(i)...)
 	}
 	return lines
 }

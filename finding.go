@@ -157,6 +157,16 @@ var problemNames = map[Problem]string{
 	ProblemUnreadable:      "unreadable",
 }
 
+// IsDamage reports whether something is lost or wrong. The others are leftovers, which
+// take space and do no harm.
+func (p Problem) IsDamage() bool {
+	switch p {
+	case ProblemInterrupted, ProblemUnreferenced, ProblemNoRecord, ProblemLeftover, ProblemMountCount:
+		return false
+	}
+	return true
+}
+
 // String is a word for programs: "content-digest". It does not change.
 func (p Problem) String() string { return problemNames[p] }
 
@@ -180,5 +190,22 @@ var repairTexts = map[Repair]string{
 // String says in words what the repair does.
 func (r Repair) String() string { return repairTexts[r] }
 
-// MarshalText makes JSON show the words.
-func (r Repair) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+var repairWords = map[Repair]string{
+	RepairNone:            "none",
+	RepairOpen:            "open",
+	RepairRestoreRecords:  "restore-records",
+	RepairRelink:          "relink",
+	RepairReload:          "reload",
+	RepairRemoveLayer:     "remove-layer",
+	RepairRemoveImage:     "remove-image",
+	RepairRemoveContainer: "remove-container",
+	RepairRecord:          "record",
+	RepairCollect:         "collect",
+	RepairCount:           "count",
+}
+
+// Word is a word for programs: "relink". It does not change.
+func (r Repair) Word() string { return repairWords[r] }
+
+// MarshalText makes JSON show the word.
+func (r Repair) MarshalText() ([]byte, error) { return []byte(r.Word()), nil }

@@ -18,7 +18,8 @@ type RepairOptions struct {
 	// Remove also takes away what nothing else cures: damaged images, damaged layers
 	// with the images on them, layers that nothing needs. Without it they are left.
 	Remove bool
-	// Containers also removes damaged containers, with Remove.
+	// Containers also removes damaged containers, and those that stand on what has to
+	// be removed, with Remove.
 	Containers bool
 	// Discard deletes what is removed instead of moving it to the trash folder.
 	Discard bool

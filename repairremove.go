@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
@@ -16,10 +18,13 @@ import (
 	"github.com/stratastore/strata/layer"
 )
 
+// errNotAsked: only removing the object cures it.
+var errNotAsked = errdefs.New(errdefs.ErrUnsupported, "it would have to be removed, which was not asked for")
+
 // remove takes the object of a finding away; once for all of its findings.
 func (r *repairer) remove(ctx context.Context, f Finding) error {
 	if !r.opts.Remove || f.Kind == KindContainer && !r.opts.Containers {
-		return fmt.Errorf("%s would have to be removed: %w", f, errdefs.ErrUnsupported)
+		return errNotAsked
 	}
 	return r.removeObject(ctx, objectKey{f.Kind, f.ID})
 }
@@ -67,6 +72,9 @@ func (r *repairer) removeImage(ctx context.Context, id image.ID) error {
 	if err != nil {
 		return err
 	}
+	if err := r.removeContainersOf(ctx, func(c container.Container, _ []layer.ID) bool { return c.Image == i.ID }); err != nil {
+		return err
+	}
 	going, err := r.store.DeleteImage(ctx, string(i.ID), DeleteImageOptions{DryRun: true})
 	if err != nil {
 		return fmt.Errorf("deleting image %s: %w", i.ID, err)
@@ -84,9 +92,34 @@ func (r *repairer) removeImage(ctx context.Context, id image.ID) error {
 	return err
 }
 
+// removeContainersOf removes the containers that are asked for and match, by their
+// records and stacks of layers. Otherwise they stay, and with them what they need.
+func (r *repairer) removeContainersOf(ctx context.Context, match func(container.Container, []layer.ID) bool) error {
+	if !r.opts.Containers {
+		return nil
+	}
+	e, err := r.store.examine(ctx, nil)
+	if err != nil {
+		return err
+	}
+	of := e.layerIndex()
+	for _, c := range e.snap.Containers {
+		if !match(c, stackOf(c.Layer, of)) {
+			continue
+		}
+		if err := r.removeObject(ctx, objectKey{KindContainer, string(c.ID)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // removeLayer removes the images on the layer first, and layers on it that nothing
 // needs any more.
 func (r *repairer) removeLayer(ctx context.Context, id layer.ID) error {
+	if err := r.removeContainersOf(ctx, func(_ container.Container, stack []layer.ID) bool { return slices.Contains(stack, id) }); err != nil {
+		return err
+	}
 	e, err := r.store.examine(ctx, nil)
 	if err != nil {
 		return err
@@ -176,8 +209,19 @@ func (r *repairer) keepLayer(object string, id layer.ID) error {
 	}
 	beside := layersDir(r.store.roots.graph, r.store.driver.name)
 	return errors.Join(
+		r.keepLink(filepath.Join(object, "content"), p),
 		r.keep(filepath.Join(object, "content"), p.dir),
 		r.keep(filepath.Join(object, "content"), filepath.Join(beside, string(id)+".tar-split.gz")),
 		r.keep(filepath.Join(object, "data"), filepath.Join(beside, string(id))),
 	)
+}
+
+// keepLink takes the layer's short link along: the driver could not find it any more
+// once the content is away (on-disk format, 4.1).
+func (r *repairer) keepLink(object string, p layerPlace) error {
+	name, err := os.ReadFile(filepath.Join(p.dir, "link"))
+	if err != nil || len(name) != linkLength || strings.Contains(string(name), "/") {
+		return nil //nolint:nilerr // no link that could be told; garbage collection finds it
+	}
+	return r.keep(object, filepath.Join(p.home.path, "l", string(name)))
 }

@@ -97,6 +97,9 @@ func (it dataItem) compare(read func(int)) Finding {
 	file, err := it.open()
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, layer.ErrDataUnknown) {
 		f.Problem, f.Reason, f.Bytes = ProblemDataMissing, fmt.Sprintf("data item %q is missing", it.finding.Item), max(it.size, 0)
+		if f.Kind == KindContainer {
+			f.Repair = RepairRemoveContainer // there is nothing to record
+		}
 		return f
 	}
 	if err != nil {
