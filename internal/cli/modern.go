@@ -31,7 +31,7 @@ type modern struct {
 
 func newModern(env Env) *modern {
 	g := &globals{unshare: env.needsNamespace(), logLevel: "warn", logFormat: "text"}
-	m := &modern{env: env, verbs: verbs(), globals: g, session: newSession(env, g, false)}
+	m := &modern{env: env, verbs: modernVerbs(), globals: g, session: newSession(env, g, false)}
 	m.printer = &modernPrinter{out: env.Stdout, err: env.Stderr, terminal: env.Terminal, inNamespace: userns.Inside(env.Config.Getenv)}
 	m.root = m.command()
 	return m

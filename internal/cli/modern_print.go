@@ -25,18 +25,31 @@ func (p *modernPrinter) show(c *Call, r Result) error {
 		}
 		return errorsJoin(err, writeJSON(p.out, value, ""))
 	}
-	if p.terminal.Out && r.Table != nil {
-		t, err := r.Table()
-		if err != nil {
-			return err
-		}
-		return t.Write(p.out, p.terminal.Width)
+	if p.terminal.Out && (r.Table != nil || len(r.Notes) > 0) {
+		return p.screen(r)
 	}
 	if r.Text == nil {
 		return nil
 	}
 	var b bytes.Buffer
 	r.Text(&b)
+	_, err := p.out.Write(b.Bytes())
+	return err
+}
+
+// screen prints for a terminal.
+func (p *modernPrinter) screen(r Result) error {
+	if r.Table != nil {
+		t, err := r.Table()
+		if err != nil {
+			return err
+		}
+		if err := t.Write(p.out, p.terminal.Width); err != nil {
+			return err
+		}
+	}
+	var b bytes.Buffer
+	printLines(r.Notes)(&b)
 	_, err := p.out.Write(b.Bytes())
 	return err
 }

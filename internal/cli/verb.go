@@ -42,6 +42,8 @@ type Verb struct {
 	NoJSON bool
 	// Options are the verb's own.
 	Options []option.Option
+	// Further are options that the modern manner has and the old command has not.
+	Further []option.Option
 	// Objects are the kinds of object whose IDs and names complete an argument.
 	Objects []strata.Kind
 	// Volumes says that arguments are names of volumes; of a verb with a limit only the first.

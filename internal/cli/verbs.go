@@ -1,6 +1,10 @@
 package cli
 
-import "github.com/stratastore/strata"
+import (
+	"slices"
+
+	"github.com/stratastore/strata"
+)
 
 // verbs is the table of everything that the command does, in the order of the help.
 // Each call makes new values, whose options are bound to variables of their own.
@@ -23,7 +27,17 @@ func verbs() []*Verb {
 		listDataVerb(strata.KindContainer), getDataVerb(strata.KindContainer), setDataVerb(strata.KindContainer),
 		dataSizeVerb(strata.KindContainer), dataDigestVerb(strata.KindContainer),
 		imageDirVerb(), imageRunDirVerb(), containerDirVerb(), containerRunDirVerb(),
+		duVerb(), verifyVerb(), checkVerb(), gcVerb(), dedupVerb(),
 		statusVerb(), configVerb(), shutdownVerb(), wipeVerb(), driverServeVerb(),
 		versionVerb(), unshareVerb(), completionVerb(), manVerb(),
 	}
+}
+
+// modernVerbs is the table with the options of the modern manner.
+func modernVerbs() []*Verb {
+	list := verbs()
+	for _, v := range list {
+		v.Options = slices.Concat(v.Options, v.Further)
+	}
+	return list
 }

@@ -55,9 +55,12 @@ func checkExamples(t *testing.T, v *Verb) {
 func checkOptions(t *testing.T, v *Verb) {
 	t.Helper()
 	g := &globals{}
-	for manner, global := range map[string][]option.Option{"classic": append(g.classicOptions(), g.helpOption()), "modern": g.modernOptions()} {
+	for manner, all := range map[string][]option.Option{
+		"classic": slices.Concat(g.classicOptions(), []option.Option{g.helpOption()}, v.Options),
+		"modern":  slices.Concat(g.modernOptions(), v.Options, v.Further),
+	} {
 		taken := map[string]bool{"help": true, "h": true}
-		for _, o := range append(global, v.Options...) {
+		for _, o := range all {
 			for _, name := range append(slices.Clone(o.Long), o.Short) {
 				if name == "" || (name == "help" && manner == "classic") {
 					continue
@@ -83,6 +86,7 @@ func TestReferenceVerbs(t *testing.T) {
 		applydiff apply-diff 1 1 - file,f
 		applydiff-using-staging-dir - 2 2 -
 		changes - 1 2 j
+		check - 0 0 j max,m repair,r force,f quick,q
 		config - 0 1 -
 		container - 1 -1 j
 		container-parent-owners - 1 -1 j
@@ -96,9 +100,11 @@ func TestReferenceVerbs(t *testing.T) {
 		delete-container deletecontainer 1 -1 j
 		delete-image deleteimage 1 -1 j test,t
 		delete-layer deletelayer 1 -1 j
+		dedup - 0 0 j hash-method
 		diff - 1 2 - file,f uncompressed,u gzip,c bzip2,bz2,b xz,x
 		diffsize diff-size 1 2 -
 		exists - 1 -1 j quiet,q layer,l image,i container,c
+		gc - 0 0 j
 		get-container-data getcontainerdata 2 2 - file,f
 		get-container-data-digest getcontainerdatadigest 2 2 -
 		get-container-data-size getcontainerdatasize 2 2 -
