@@ -10,7 +10,7 @@ LINT    := $(shell $(GO) env GOPATH)/bin/golangci-lint
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test test-root race lint fuzz bench docs clean
+.PHONY: help build install demo test test-root faults race lint fuzz bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: ## the tests; what can't run here (no root, a missing program) says so
 
 test-root: ## all tests at full length, as root, with the other engines: nothing may be skipped
 	STRATA_TEST_REQUIRE_ROOT=1 STRATA_TEST_REQUIRE_PROGRAMS=1 $(GO) test -count=1 -timeout 30m ./...
+
+faults: ## kills, errors and power cuts at every point of every verb, as root; takes an hour or two
+	@STRATA_FAULTS=whole STRATA_TEST_REQUIRE_ROOT=1 STRATA_TEST_REQUIRE_PROGRAMS=1 ./scripts/faults
 
 race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short ./...
