@@ -42,6 +42,7 @@ type Stage struct {
 	store   *Store
 	opts    StageOptions
 	parent  *Layer // as it was when staging began; nil for a base layer
+	on      *Stage // what it is staged on, when that is a stage; then parent is nil
 	dir     *tempdir.Dir
 	split   *splitFile // nil: the driver reproduces exact diffs
 	content stagedContent
@@ -110,6 +111,11 @@ func (st *Stage) fill(ctx context.Context, blob io.Reader) error {
 	if blob == nil {
 		return nil
 	}
+	return st.read(ctx, blob)
+}
+
+// read takes the blob into the stage's content.
+func (st *Stage) read(ctx context.Context, blob io.Reader) (err error) {
 	in := archive.IngestOptions{
 		Limits: st.store.opts.Limits, Progress: st.opts.Progress,
 		Expect: digest.Digest(st.opts.Expect), ExpectBlob: digest.Digest(st.opts.ExpectBlob),
@@ -121,7 +127,7 @@ func (st *Stage) fill(ctx context.Context, blob io.Reader) error {
 		}
 		st.split, in.Split = split, split
 	}
-	if st.in, err = archive.Ingest(ctx, blob, in, content.apply); err != nil {
+	if st.in, err = archive.Ingest(ctx, blob, in, st.content.apply); err != nil {
 		return err
 	}
 	if st.split == nil {

@@ -22,14 +22,11 @@ type stagedContent interface {
 // newContent prefers a place in the driver.
 func (st *Stage) newContent(ctx context.Context) (stagedContent, error) {
 	driver := st.store.driver()
-	create, err := st.store.creation(st.parent, graphdriver.CreateOptions{
-		Mapping: st.opts.Mapping, MountLabel: st.opts.MountLabel,
-		StorageOpt: st.opts.StorageOpt, Image: st.opts.Image,
-	})
+	create, err := st.store.creation(st.parent, st.createOptions())
 	if err != nil {
 		return nil, err
 	}
-	apply := graphdriver.ApplyOptions{Mapping: st.opts.Mapping, Limits: st.store.opts.Limits}
+	apply := st.applyOptions()
 	stager, ok := driver.(graphdriver.Stager)
 	if !ok {
 		return &spooled{store: st.store, dir: st.dir.Path(), parent: graphdriver.ID(st.opts.Parent), create: create, opts: apply}, nil
@@ -43,6 +40,17 @@ func (st *Stage) newContent(ctx context.Context) (stagedContent, error) {
 		return nil, err
 	}
 	return &stagedTree{staged: staged, opts: apply}, nil
+}
+
+func (st *Stage) createOptions() graphdriver.CreateOptions {
+	return graphdriver.CreateOptions{
+		Mapping: st.opts.Mapping, MountLabel: st.opts.MountLabel,
+		StorageOpt: st.opts.StorageOpt, Image: st.opts.Image,
+	}
+}
+
+func (st *Stage) applyOptions() graphdriver.ApplyOptions {
+	return graphdriver.ApplyOptions{Mapping: st.opts.Mapping, Limits: st.store.opts.Limits}
 }
 
 // stagedTree is content that a graphdriver.Stager keeps.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -102,38 +103,101 @@ const maxRestarts = 3
 func loadLayers(ctx context.Context, store Store, src Source, p *parts, progress Progress, out *Loaded) (layer.ID, error) {
 	for try := 0; ; try++ {
 		top, err := loadChain(ctx, store, src, p, progress, out)
-		if err == nil || try == maxRestarts || !errors.Is(err, layer.ErrParentUnknown) {
+		if err == nil || try == maxRestarts || !overtaken(err) {
 			return top, err
 		}
 	}
 }
 
-// loadChain stores the layers that are missing, base first.
+// overtaken reports whether somebody deleted layers meanwhile, or stored the same ones:
+// theirs serve.
+func overtaken(err error) bool {
+	return errors.Is(err, layer.ErrParentUnknown) || errors.Is(err, layer.ErrDuplicateID)
+}
+
+// loadChain stores the layers that are missing, base first: each run of missing ones
+// as one stack.
 func loadChain(ctx context.Context, store Store, src Source, p *parts, progress Progress, out *Loaded) (layer.ID, error) {
 	out.NewLayers, out.ReusedLayers = 0, 0
+	ids := p.layerIDs()
 	var parent layer.ID
-	for i, desc := range p.manifest.Layers {
-		diff := p.diffs[i]
-		id := layer.ImageLayerID(parent, diff)
-		have, err := present(ctx, store, id, diff)
+	for i := 0; i < len(ids); {
+		n, err := missing(ctx, store, ids[i:], p.diffs[i:])
 		if err != nil {
 			return "", err
 		}
-		task := progress.Start("layer "+short(string(diff)), desc.Size)
-		if have {
-			out.ReusedLayers++
-			task.Done("already there")
+		if n == 0 {
+			progress.Start("layer "+short(string(p.diffs[i])), p.manifest.Layers[i].Size).Done("already there")
+			out.ReusedLayers, n = out.ReusedLayers+1, 1
 		} else {
-			if err := loadLayer(ctx, store, src, id, parent, desc, diff, task); err != nil {
-				task.Done("failed")
-				return "", fmt.Errorf("layer %s: %w", desc.Digest, err)
+			stored, err := store.ImportStack(ctx, parent, p.stack(src, i, n, progress))
+			out.NewLayers += len(stored)
+			if err != nil {
+				return "", err
 			}
-			out.NewLayers++
-			task.Done("done")
 		}
-		parent = id
+		i += n
+		parent = ids[i-1]
 	}
 	return parent, nil
+}
+
+// layerIDs returns the IDs that all engines derive, base first.
+func (p *parts) layerIDs() []layer.ID {
+	ids := make([]layer.ID, len(p.manifest.Layers))
+	var parent layer.ID
+	for i := range ids {
+		ids[i] = layer.ImageLayerID(parent, p.diffs[i])
+		parent = ids[i]
+	}
+	return ids
+}
+
+// missing counts the layers at the beginning that the store has not.
+func missing(ctx context.Context, store Store, ids []layer.ID, diffs []layer.DiffID) (int, error) {
+	for i, id := range ids {
+		if have, err := present(ctx, store, id, diffs[i]); have || err != nil {
+			return i, err
+		}
+	}
+	return len(ids), nil
+}
+
+// stack describes n layers from the i-th on.
+func (p *parts) stack(src Source, i, n int, progress Progress) []strata.StackLayer {
+	var stack []strata.StackLayer
+	for k := i; k < i+n; k++ {
+		stack = append(stack, stackLayer(src, p.manifest.Layers[k], p.diffs[k], progress))
+	}
+	return stack
+}
+
+func stackLayer(src Source, desc v1.Descriptor, diff layer.DiffID, progress Progress) strata.StackLayer {
+	var task Task = silent{}
+	return strata.StackLayer{
+		Expect: diff, ExpectBlob: layer.BlobDigest(desc.Digest),
+		Open: func(ctx context.Context) (io.ReadCloser, error) {
+			task = progress.Start("layer "+short(string(diff)), desc.Size)
+			blob, err := src.Blob(ctx, desc)
+			if err != nil {
+				return nil, fmt.Errorf("layer %s: %w", desc.Digest, err)
+			}
+			return countedBlob{counted{blob, task}, blob}, nil
+		},
+		Done: func(err error) {
+			if err != nil {
+				task.Done("failed")
+				return
+			}
+			task.Done("done")
+		},
+	}
+}
+
+// countedBlob is a blob that reports what is read of it.
+type countedBlob struct {
+	counted
+	io.Closer
 }
 
 // present reports whether the layer is in the store already, with the diff ID that it must have.
@@ -150,26 +214,6 @@ func present(ctx context.Context, store Store, id layer.ID, diff layer.DiffID) (
 		return false, fmt.Errorf("layer %s is in the store with the diff ID %q instead of %s: %w", id, l.DiffID, diff, errdefs.ErrCorrupt)
 	}
 	return true, nil
-}
-
-func loadLayer(ctx context.Context, store Store, src Source, id, parent layer.ID, desc v1.Descriptor, diff layer.DiffID, task Task) error {
-	blob, err := src.Blob(ctx, desc)
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	_, err = store.ImportLayer(ctx, strata.LayerOptions{
-		ID: id, Parent: string(parent), Image: true,
-		Expect: diff, ExpectBlob: layer.BlobDigest(desc.Digest),
-	}, counted{blob, task})
-	if !errors.Is(err, layer.ErrDuplicateID) {
-		return err
-	}
-	// Somebody else stored the same layer meanwhile: theirs serves.
-	if have, checkErr := present(ctx, store, id, diff); checkErr != nil || have {
-		return checkErr
-	}
-	return err
 }
 
 // short is a digest's or ID's beginning, for people.

@@ -73,14 +73,22 @@ func (d *driver) standOn(ctx context.Context, p *plan, parent layerDir) error {
 	for _, a := range below {
 		p.lower = append(p.lower, a.link)
 	}
+	if err := d.checkDepth(ctx, p); err != nil {
+		return err
+	}
+	if p.root, err = readRoot(parent.diff()); err != nil {
+		return fmt.Errorf("root directory of parent: %w", err)
+	}
+	return nil
+}
+
+// checkDepth refuses what the kernel could not merge.
+func (d *driver) checkDepth(ctx context.Context, p *plan) error {
 	if len(p.lower) > mountapi.MaxLowers {
 		return fmt.Errorf("layer with %d ancestors, the kernel merges %d: %w", len(p.lower), mountapi.MaxLowers, errdefs.ErrLimit)
 	}
 	if len(p.lower) == oldMaxDepth+1 {
 		d.log.WarnContext(ctx, "engines of the older generation can not mount a layer with this many ancestors", "ancestors", len(p.lower))
-	}
-	if p.root, err = readRoot(parent.diff()); err != nil {
-		return fmt.Errorf("root directory of parent: %w", err)
 	}
 	return nil
 }

@@ -78,6 +78,7 @@ type driver struct {
 	features *features
 	mounter  *mountapi.Mounter
 	locks    graphdriver.IDLocks
+	syncs    syncs
 	counts   mountCounts
 }
 

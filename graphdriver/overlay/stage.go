@@ -27,20 +27,31 @@ func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdri
 	if err != nil {
 		return nil, fmt.Errorf("stage layer: %w", err)
 	}
+	s, err := d.stage(p)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Reown == nil {
+		return s, nil
+	}
+	if err := s.reown(ctx, parent, opts); err != nil {
+		return nil, errors.Join(fmt.Errorf("stage layer: copy layer %s with other owners: %w", parent, err), s.Discard())
+	}
+	s.wrote()
+	return s, nil
+}
+
+// stage makes the place that a plan describes.
+func (d *driver) stage(p *plan) (*staged, error) {
 	temp, err := tempdir.New(p.home.temp())
 	if err != nil {
 		return nil, fmt.Errorf("stage layer: %w", err)
 	}
-	s := &staged{driver: d, plan: p, temp: temp, tree: temp.Addition(), dirty: true}
-	err = d.build(p, s.tree, func() error { return nil })
-	if err == nil && opts.Reown != nil {
-		if err = s.reown(ctx, parent, opts); err != nil {
-			err = fmt.Errorf("copy layer %s with other owners: %w", parent, err)
-		}
-	}
-	if err != nil {
+	s := &staged{driver: d, plan: p, temp: temp, tree: temp.Addition()}
+	if err := d.build(p, s.tree, func() error { return nil }); err != nil {
 		return nil, errors.Join(fmt.Errorf("stage layer: %w", err), s.Discard())
 	}
+	s.wrote()
 	return s, nil
 }
 
@@ -50,16 +61,22 @@ type staged struct {
 	plan   *plan
 	temp   *tempdir.Dir
 	tree   string
-	dirty  bool // something was written since the last Sync
-	over   bool // adopted or discarded
+	below  *staged // what it stands on, when that was a stage too
+	// written is which flush was the last to begin before something was written here.
+	written uint64
+	over    bool // adopted or discarded
+	adopted bool
 }
+
+// wrote notes that something was written: only a flush from now on covers it.
+func (s *staged) wrote() { s.written = s.driver.syncs.begun(s.plan.home) }
 
 // ApplyDiff unpacks into the staged layer.
 func (s *staged) ApplyDiff(ctx context.Context, diff io.Reader, opts graphdriver.ApplyOptions) (int64, error) {
 	if s.over {
 		return 0, errOver
 	}
-	s.dirty = true
+	defer s.wrote()
 	size, err := s.driver.extract(ctx, filepath.Join(s.tree, "diff"), diff, opts)
 	if err != nil {
 		return 0, fmt.Errorf("apply diff to staged layer: %w", err)
@@ -67,25 +84,25 @@ func (s *staged) ApplyDiff(ctx context.Context, diff io.Reader, opts graphdriver
 	return size, nil
 }
 
-// Sync flushes the file system of the home, once for all that was written.
+// Sync flushes the file system of the home, once for all that was written, unless that
+// has happened since.
 func (s *staged) Sync(context.Context) error {
 	if s.over {
 		return errOver
 	}
-	if !s.dirty {
+	if s.driver.syncs.since(s.plan.home, s.written) {
 		return nil
 	}
-	if err := s.driver.syncFilesystem(s.plan.home); err != nil {
-		return err
-	}
-	s.dirty = false
-	return nil
+	return s.driver.syncFilesystem(s.plan.home)
 }
 
 // Adopt puts the directory in its place. A stage that was not synced yet is synced first.
 func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
 	if err := id.Validate(); err != nil {
 		return err
+	}
+	if s.below != nil && !s.below.adopted {
+		return fmt.Errorf("adopt layer %s: %w", id, errParentStage)
 	}
 	if err := s.Sync(ctx); err != nil {
 		return err
@@ -101,7 +118,7 @@ func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
 	if err := s.adopt(id); err != nil {
 		return fmt.Errorf("adopt layer %s: %w", id, err)
 	}
-	s.over = true
+	s.over, s.adopted = true, true
 	return nil
 }
 

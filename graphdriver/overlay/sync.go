@@ -62,12 +62,14 @@ func (d *driver) syncFilesystem(h home) error {
 	if !d.durable() {
 		return nil
 	}
-	f, err := os.Open(h.path)
-	if err != nil {
-		return fmt.Errorf("sync: %w", err)
-	}
-	if err := errors.Join(unix.Syncfs(int(f.Fd())), f.Close()); err != nil {
-		return fmt.Errorf("sync file system of %s: %w", h.path, err)
-	}
-	return nil
+	return d.syncs.do(h, func() error {
+		f, err := os.Open(h.path)
+		if err != nil {
+			return fmt.Errorf("sync: %w", err)
+		}
+		if err := errors.Join(unix.Syncfs(int(f.Fd())), f.Close()); err != nil {
+			return fmt.Errorf("sync file system of %s: %w", h.path, err)
+		}
+		return nil
+	})
 }
