@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"syscall"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/layer"
 	"github.com/stratastore/strata/oci"
 )
 
@@ -15,6 +18,10 @@ import (
 type ImportOptions struct {
 	// Progress is told about each layer; nil is not.
 	Progress oci.Progress
+	// Rehash makes new tars of layers whose own can not be put together any more, from their
+	// files as they are now. Such a layer has another diff ID, and the image another ID and the
+	// same names. Without it, such an image fails. Every layer is read twice.
+	Rehash bool
 	// Logger gets warnings; nil means none are kept.
 	Logger *slog.Logger
 }
@@ -31,6 +38,8 @@ type Result struct {
 	Image Image
 	// Loaded is set when Err is nil.
 	Loaded oci.Loaded
+	// Rehashed are the layers, by their chain IDs in Docker, that got new tars.
+	Rehashed []layer.ChainID
 	// Shared are the bytes of new layers that take no disk space, because they share Docker's.
 	Shared int64
 	// Err is the reason why the image is not in the store.
@@ -50,7 +59,7 @@ func (r *Root) Import(ctx context.Context, store oci.Store, images []Image, opts
 	var results []Result
 	for _, img := range images {
 		result := Result{Image: img}
-		result.Loaded, result.Err = r.importOne(ctx, store, img, opts)
+		result.Err = r.importOne(ctx, store, &result, opts)
 		if result.Err == nil {
 			var err error
 			if result.Shared, err = r.share(ctx, store, result.Loaded); err != nil && ctx.Err() == nil {
@@ -65,19 +74,28 @@ func (r *Root) Import(ctx context.Context, store oci.Store, images []Image, opts
 	return results, nil
 }
 
-func (r *Root) importOne(ctx context.Context, store oci.Store, img Image, opts ImportOptions) (oci.Loaded, error) {
-	src, err := r.Source(ctx, img.ID)
+func (r *Root) importOne(ctx context.Context, store oci.Store, result *Result, opts ImportOptions) error {
+	src, lost, err := r.sourceFor(ctx, result.Image.ID, opts)
 	if err == nil {
 		var list []oci.Loaded
 		list, err = oci.Load(ctx, store, src, oci.LoadOptions{Progress: opts.Progress})
 		if err = errors.Join(err, src.Close()); err == nil {
-			return list[0], nil
+			result.Loaded, result.Rehashed = list[0], lost
+			return nil
 		}
 	}
 	if errors.Is(err, errdefs.ErrCorrupt) && errdefs.Hint(err) == "" {
 		err = errdefs.WithHint(err, "the data root was changed or damaged since Docker stored the image: pull or build it anew")
 	}
-	return oci.Loaded{}, err
+	return err
+}
+
+func (r *Root) sourceFor(ctx context.Context, id digest.Digest, opts ImportOptions) (oci.Source, []layer.ChainID, error) {
+	if opts.Rehash {
+		return r.rehashed(ctx, id)
+	}
+	src, err := r.Source(ctx, id)
+	return src, nil, err
 }
 
 // isFinal reports whether the next image would fail in the same way.

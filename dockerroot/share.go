@@ -111,7 +111,7 @@ func (r *Root) shareFile(own, docker string) (n int64, err error) {
 	}
 	src, there, err := r.openRegular(docker)
 	if err != nil {
-		return 0, nil //nolint:nilerr // what Docker does not have there can not be shared
+		return 0, nil // what Docker does not have there can not be shared
 	}
 	defer src.Close()
 	if there.Size() != info.Size() {

@@ -26,6 +26,8 @@ type source struct {
 	// documents are the manifest and the configuration, layers what can be put together.
 	documents map[digest.Digest][]byte
 	layers    map[digest.Digest]*layerEntry
+	// packed are new tars of layers whose own are lost.
+	packed map[digest.Digest]opener
 }
 
 var _ oci.Source = (*source)(nil)
@@ -80,6 +82,9 @@ func (s *source) Close() error { return nil }
 func (s *source) Blob(ctx context.Context, desc v1.Descriptor) (io.ReadCloser, error) {
 	if data, ok := s.documents[desc.Digest]; ok {
 		return io.NopCloser(bytes.NewReader(data)), nil
+	}
+	if open, ok := s.packed[desc.Digest]; ok {
+		return open(ctx)
 	}
 	l, ok := s.layers[desc.Digest]
 	if !ok {

@@ -342,7 +342,7 @@ func FuzzClient(f *testing.F) {
 	var text atomic.Value
 	d := dial(f, everything(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(int(code.Load()))
-		_, _ = io.WriteString(w, text.Load().(string)) //nolint:forcetypeassert // it is stored below
+		_, _ = io.WriteString(w, text.Load().(string))
 	}), f.TempDir())
 	f.Fuzz(func(t *testing.T, status int, answer string) {
 		if status < 200 || status > 599 || status == http.StatusNoContent || status == http.StatusNotModified {

@@ -208,7 +208,7 @@ func dial(t testing.TB, h http.Handler, home string) graphdriver.Driver {
 
 func listen(t testing.TB, h http.Handler) plugin.Address {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "p") // a socket's path is short
+	dir, err := os.MkdirTemp("", "p") //nolint:usetesting // the path of a socket has to be short
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	socket := filepath.Join(dir, "p.sock")

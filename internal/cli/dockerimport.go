@@ -20,8 +20,8 @@ import (
 const dockerRoot = "/var/lib/docker"
 
 type dockerImportOptions struct {
-	root, driver       string
-	list, all, running bool
+	root, driver               string
+	list, all, running, rehash bool
 }
 
 func dockerImportVerb() *Verb {
@@ -32,7 +32,9 @@ func dockerImportVerb() *Verb {
 		Detail: "Without arguments, every image with a name is taken; with --all, the steps of builds too. IDs, names,\n" +
 			"configurations and layers stay the same, byte for byte. Nothing in the data root is changed, and no engine is\n" +
 			"needed. An image that is damaged is reported and left out; the exit code is that of the first one, and the\n" +
-			"others are imported. Images that containerd keeps for Docker can not be read.",
+			"others are imported. Where the file system can (xfs, btrfs), files share their disk space with Docker's. With --rehash,\n" +
+			"an image with damage to a layer's tar-split or files is taken as its files are now, under a new ID.\n" +
+			"Images that containerd keeps for Docker can not be read.",
 		Examples: []Example{
 			{"See what is there", "strata docker-import --list"},
 			{"Take everything over from another disk", "strata docker-import --root /mnt/var/lib/docker"},
@@ -43,6 +45,7 @@ func dockerImportVerb() *Verb {
 			option.Bool(&o.list, "list", "Import nothing, only list what would be"),
 			option.Bool(&o.all, "all,a", "Also images without a name"),
 			option.OneOf(option.As("DRIVER", option.String(&o.driver, "driver", "Docker's graph driver, if several have images")), "overlay2", "fuse-overlayfs", "vfs"),
+			option.Bool(&o.rehash, "rehash", "Make new tars of layers whose own are lost; such images get new IDs"),
 			option.Bool(&o.running, "force-running", "Read although an engine is running; it may delete what is being read"),
 		},
 		Run: func(ctx context.Context, c *Call) error { return dockerImport(ctx, c, o) },
@@ -66,7 +69,7 @@ func dockerImport(ctx context.Context, c *Call, o *dockerImportOptions) (err err
 	case o.list:
 		return c.Show(dockerList(c, images))
 	case len(images) > 0:
-		return importDockerImages(ctx, c, root, images)
+		return importDockerImages(ctx, c, root, images, o.rehash)
 	case len(c.Args) > 0:
 		return nil // each has been reported
 	}
@@ -91,18 +94,21 @@ func dockerImages(c *Call, root *dockerroot.Root) []dockerroot.Image {
 	return images
 }
 
-func importDockerImages(ctx context.Context, c *Call, root *dockerroot.Root, images []dockerroot.Image) error {
+func importDockerImages(ctx context.Context, c *Call, root *dockerroot.Root, images []dockerroot.Image, rehash bool) error {
 	store, err := c.Store(ctx)
 	if err != nil {
 		return err
 	}
 	progress, done := c.progress(ctx)
-	results, err := root.Import(ctx, store, images, dockerroot.ImportOptions{Progress: progress, Logger: c.Log})
+	results, err := root.Import(ctx, store, images, dockerroot.ImportOptions{Progress: progress, Rehash: rehash, Logger: c.Log})
 	done()
 	var loaded []oci.Loaded
 	for _, r := range results {
 		if r.Err == nil {
 			loaded = append(loaded, r.Loaded)
+			if len(r.Rehashed) > 0 {
+				c.Warn(fmt.Sprintf("%s: %d of its layers have new tars, made of their files as they are; the image's ID is %s now", dockerName(r.Image), len(r.Rehashed), r.Loaded.ID))
+			}
 			c.Log.Info("image of Docker imported", "image", r.Image.ID, "new-layers", r.Loaded.NewLayers, "shared-bytes", r.Shared)
 			continue
 		}
