@@ -32,6 +32,10 @@ type Image struct {
 	// Size is the sum in bytes of what Docker counted for each layer; -1 if it did
 	// not for one of them.
 	Size int64
+	// Parent is the image that it was built on, "" if Docker does not know; LastUpdated is when
+	// Docker last named it, zero if it does not know.
+	Parent      digest.Digest
+	LastUpdated time.Time
 	// Err is the reason why the image can't be imported: its configuration is
 	// damaged, or a layer is. Nil says nothing about the content of the layers.
 	Err error
@@ -43,13 +47,15 @@ type imageEntry struct {
 	config  []byte
 	names   []string
 	created time.Time
+	parent  digest.Digest
+	updated time.Time
 	layers  []*layerEntry
 	err     error
 }
 
 // describe is the entry for others to see.
 func (i *imageEntry) describe() Image {
-	img := Image{ID: i.id, Names: slices.Clone(i.names), Created: i.created, Err: i.err}
+	img := Image{ID: i.id, Names: slices.Clone(i.names), Created: i.created, Parent: i.parent, LastUpdated: i.updated, Err: i.err}
 	for _, l := range i.layers {
 		img.Layers = append(img.Layers, l.chain)
 		if img.Size < 0 || l.size < 0 {
@@ -84,6 +90,7 @@ func (r *Root) readImages() error {
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		img := imageEntry{id: id, names: names[id]}
 		img.err = r.readImage(&img)
+		r.readFacts(&img)
 		r.images = append(r.images, img)
 	}
 	r.skipLayers()

@@ -49,7 +49,8 @@ type Result struct {
 // Import stores images one after the other, with IDs, names, configurations and
 // layers as Docker has them. An image that fails stops none of the others: its
 // Result has the reason. A name that another image of the store has moves. Where the file
-// system can, the files of new layers share their disk space with Docker's.
+// system can, the files of new layers share their disk space with Docker's. What Docker knows of an
+// image's parent and last change is kept as its data (DataParent, DataLastUpdated).
 //
 // The error is for what makes going on of no use, such as a full disk, a
 // read-only store or a cancelled context; the results up to there are returned
@@ -79,6 +80,9 @@ func (r *Root) importOne(ctx context.Context, store oci.Store, result *Result, o
 	if err == nil {
 		var list []oci.Loaded
 		list, err = oci.Load(ctx, store, src, oci.LoadOptions{Progress: opts.Progress})
+		if err == nil {
+			err = r.keepFacts(ctx, store, result.Image, list[0])
+		}
 		if err = errors.Join(err, src.Close()); err == nil {
 			result.Loaded, result.Rehashed = list[0], lost
 			return nil

@@ -310,6 +310,13 @@ func (f *fullStore) ImportLayer(ctx context.Context, opts strata.LayerOptions, d
 	return f.Store.ImportLayer(ctx, opts, diff)
 }
 
+func (f *fullStore) ImportStack(ctx context.Context, parent layer.ID, stack []strata.StackLayer) ([]layer.Layer, error) {
+	if f.room--; f.room < 0 {
+		return nil, f.err
+	}
+	return f.Store.ImportStack(ctx, parent, stack)
+}
+
 // TestImportStops where going on is of no use.
 func TestImportStops(t *testing.T) {
 	m := newMade(t, "overlay2")
