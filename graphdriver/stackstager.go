@@ -14,4 +14,8 @@ type StackStager interface {
 	// parent is discarded instead, adopting is an errdefs.ErrInvalid. The Sync of one
 	// stage also does for all others that were complete when it began.
 	StageOn(ctx context.Context, parent Staged, opts CreateOptions) (Staged, error)
+	// AdoptAll is Adopt of each stage under its ID, in this order, with what names them
+	// made durable together at the end. After an error some may be adopted; which
+	// ones, Exists tells, and Remove takes them away.
+	AdoptAll(ctx context.Context, stack []Staged, ids []ID) error
 }

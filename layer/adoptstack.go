@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/tempdir"
 )
 
@@ -171,17 +172,61 @@ func (s *stackAdoption) options(i int) CreateOptions {
 // fill moves the content into place and takes the flags away.
 func (s *stackAdoption) fill(ctx context.Context) error {
 	for i, a := range s.stack {
-		id, flags := s.ids[i], s.records[i].Flags
-		err := s.tx.store.writeData(id, a.Options.BigData)
-		if err == nil {
-			err = a.Stage.adopt(ctx, id)
+		if err := s.tx.store.writeData(s.ids[i], a.Options.BigData); err != nil {
+			return fmt.Errorf("create layer %s: %w", s.ids[i], err)
 		}
-		if err == nil {
-			err = s.tx.records.Update(string(id), func(r *Record) error { r.Flags = flags; return nil })
-		}
-		if err != nil {
+	}
+	if err := s.adoptTrees(ctx); err != nil {
+		return fmt.Errorf("create layers: %w", err)
+	}
+	if err := s.adoptSplits(); err != nil {
+		return fmt.Errorf("create layers: %w", err)
+	}
+	for i, id := range s.ids {
+		flags := s.records[i].Flags
+		if err := s.tx.records.Update(string(id), func(r *Record) error { r.Flags = flags; return nil }); err != nil {
 			return fmt.Errorf("create layer %s: %w", id, err)
 		}
 	}
 	return nil
+}
+
+// adoptTrees makes the staged trees the driver's layers.
+func (s *stackAdoption) adoptTrees(ctx context.Context) error {
+	var trees []graphdriver.Staged
+	var ids []graphdriver.ID
+	for i, a := range s.stack {
+		a.Stage.adopted = true
+		if tree, ok := a.Stage.content.(*stagedTree); ok {
+			trees, ids = append(trees, tree.staged), append(ids, graphdriver.ID(s.ids[i]))
+		}
+	}
+	if driver, ok := s.tx.store.driver().(graphdriver.StackStager); ok && len(trees) == len(s.stack) {
+		return driver.AdoptAll(ctx, trees, ids)
+	}
+	for i, a := range s.stack { // one: StageOn makes no others here
+		if err := a.Stage.content.adopt(ctx, s.ids[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adoptSplits renames the tar-splits into place and syncs their directory once.
+func (s *stackAdoption) adoptSplits() error {
+	store := s.tx.store
+	renamed := false
+	for i, a := range s.stack {
+		if a.Stage.split == nil {
+			continue
+		}
+		if err := a.Stage.split.adopt(store.opts.GraphDir, s.ids[i], false); err != nil {
+			return err
+		}
+		renamed = true
+	}
+	if !renamed || !store.durable() {
+		return nil
+	}
+	return atomicfile.SyncDir(store.opts.GraphDir)
 }

@@ -138,6 +138,11 @@ func TestStageOnRefuses(t *testing.T) {
 			t.Errorf("no blob: %v", err)
 		}
 		if !s.CanStack() {
+			write(t, s, func(tx *WriteTx) { // a stack of one is a layer
+				if _, err := tx.AdoptStack(ctx, Adoption{low, CreateOptions{ID: NewID()}}); err != nil {
+					t.Error(err)
+				}
+			})
 			return
 		}
 		if _, err := s.StageOn(ctx, low, StageOptions{Expect: EmptyDiffID}, bytes.NewReader(upperTar(t))); !errors.Is(err, errdefs.ErrCorrupt) {

@@ -98,6 +98,11 @@ func (s *staged) Sync(context.Context) error {
 
 // Adopt puts the directory in its place. A stage that was not synced yet is synced first.
 func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
+	return s.settle(ctx, id, s.adopt)
+}
+
+// settle makes sure that the stage can become layer id and lets move do it.
+func (s *staged) settle(ctx context.Context, id graphdriver.ID, move func(graphdriver.ID) error) error {
 	if err := id.Validate(); err != nil {
 		return err
 	}
@@ -115,14 +120,32 @@ func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
 	if err := s.driver.free(id); err != nil {
 		return err
 	}
-	if err := s.adopt(id); err != nil {
+	if err := move(id); err != nil {
 		return fmt.Errorf("adopt layer %s: %w", id, err)
 	}
 	s.over, s.adopted = true, true
 	return nil
 }
 
+// adopt is move, made durable.
 func (s *staged) adopt(id graphdriver.ID) error {
+	if err := s.move(id); err != nil {
+		return err
+	}
+	if err := s.driver.syncDirs(s.namedIn()...); err != nil {
+		h := s.plan.home
+		return errors.Join(err, os.Rename(h.layer(id).dir(), s.tree), remove(h.symlink(s.plan.link)))
+	}
+	return nil
+}
+
+// namedIn are the directories that adopting changes.
+func (s *staged) namedIn() []string {
+	return []string{s.plan.home.linkDir(), s.plan.home.path, s.temp.Path()}
+}
+
+// move renames the tree to its place. After an error nothing has changed.
+func (s *staged) move(id graphdriver.ID) error {
 	h, l := s.plan.home, s.plan.home.layer(id)
 	if err := mkdir(h.linkDir(), 0o755); err != nil {
 		return err
@@ -136,9 +159,6 @@ func (s *staged) adopt(id graphdriver.ID) error {
 	}
 	if err != nil {
 		return errors.Join(err, remove(h.symlink(s.plan.link)))
-	}
-	if err := s.driver.syncDirs(h.linkDir(), h.path, s.temp.Path()); err != nil {
-		return errors.Join(err, os.Rename(l.dir(), s.tree), remove(h.symlink(s.plan.link)))
 	}
 	return nil
 }

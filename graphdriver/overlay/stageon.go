@@ -39,6 +39,23 @@ func (d *driver) StageOn(ctx context.Context, parent graphdriver.Staged, opts gr
 	return s, nil
 }
 
+// AdoptAll syncs the directories that name the layers once.
+func (d *driver) AdoptAll(ctx context.Context, stack []graphdriver.Staged, ids []graphdriver.ID) error {
+	var dirs []string
+	for i, one := range stack {
+		s, ok := one.(*staged)
+		if !ok || s.driver != d || s.over {
+			return fmt.Errorf("adopt layer %s: %w", ids[i], errOver)
+		}
+		if err := s.settle(ctx, ids[i], s.move); err != nil {
+			return err
+		}
+		dirs = append(dirs, s.namedIn()...)
+	}
+	slices.Sort(dirs)
+	return d.syncDirs(slices.Compact(dirs)...)
+}
+
 // standOnStage takes over what a layer has from its staged parent.
 func (d *driver) standOnStage(ctx context.Context, p *plan, below *staged) (err error) {
 	p.lower = slices.Concat([]linkID{below.plan.link}, below.plan.lower)

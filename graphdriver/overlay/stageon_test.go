@@ -55,8 +55,13 @@ func TestStageOn(t *testing.T) {
 	if err := high.Adopt(ctx, "high"); !errors.Is(err, errdefs.ErrInvalid) {
 		t.Errorf("adopted before the one below: %v", err)
 	}
-	for i, s := range []graphdriver.Staged{low, mid, high} {
-		must(t, s.Adopt(ctx, []graphdriver.ID{"low", "mid", "high"}[i]))
+	if err := d.AdoptAll(ctx, []graphdriver.Staged{high, low}, []graphdriver.ID{"x", "y"}); !errors.Is(err, errdefs.ErrInvalid) {
+		t.Errorf("adopted in the wrong order: %v", err)
+	}
+	must(t, low.Adopt(ctx, "low"))
+	must(t, d.AdoptAll(ctx, []graphdriver.Staged{mid, high}, []graphdriver.ID{"mid", "high"}))
+	if err := d.AdoptAll(ctx, []graphdriver.Staged{mid}, []graphdriver.ID{"again"}); !errors.Is(err, errdefs.ErrInvalid) {
+		t.Errorf("adopted twice: %v", err)
 	}
 	if n := d.syncs.begun(home) - before; n != 1 {
 		t.Errorf("%d flushes after adopting", n)
