@@ -29,6 +29,7 @@ func ConfiguredOptions(cfg *config.Config) Options {
 		DisableIDMap:    cfg.DisableIDMap(),
 		Rootless:        cfg.Rootless(),
 		Limits:          configuredLimits(cfg.Limits()),
+		MinFree:         cfg.MinFree(),
 	}
 	opts.AutoUserns.User, opts.AutoUserns.MinSize, opts.AutoUserns.MaxSize = cfg.AutoUserns()
 	if cfg.Sync() == "none" {

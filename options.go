@@ -49,6 +49,9 @@ type Options struct {
 	AutoUserns AutoUserns
 	// Limits cap what a layer's tar may make; a zero field means the default.
 	Limits archive.Limits
+	// MinFree is how many bytes of the graph root's file system have to stay free when
+	// a layer comes in: with less, that fails like a full disk. 0: none.
+	MinFree int64
 	// Registry holds the drivers to choose from; nil means DefaultRegistry.
 	Registry *graphdriver.Registry
 	// Logger gets what is worth knowing but is not an error of a call; nil drops it.

@@ -199,6 +199,7 @@ func (s *Store) layerOptions() layer.Options {
 		StorageLock: s.storage,
 		Sync:        s.opts.Sync,
 		Limits:      s.opts.Limits,
+		MinFree:     s.opts.MinFree,
 		Logger:      s.log,
 	}
 	if r.image != "" {

@@ -96,14 +96,21 @@ func (c *Config) Limits() Limits {
 	}
 }
 
+// MinFree is how many bytes of the graph root's file system have to stay free when
+// a layer comes in; 0: none. Load has checked it.
+func (c *Config) MinFree() int64 {
+	n, _ := parseSize(lookup[string](c, optionsTable+"strata.min_free_space"))
+	return n
+}
+
 func (c *Config) validateOptions() error {
 	for _, k := range c.order {
-		name, ok := strings.CutPrefix(k, optionsTable+"strata.max_")
-		if !ok {
+		name, ok := strings.CutPrefix(k, optionsTable+"strata.")
+		if !ok || !strings.HasPrefix(name, "max_") && !strings.HasPrefix(name, "min_") {
 			continue
 		}
 		if _, err := parseSize(lookup[string](c, k)); err != nil {
-			return fmt.Errorf("%s: max_%s: %w", c.origin(k), name, err)
+			return fmt.Errorf("%s: %s: %w", c.origin(k), name, err)
 		}
 	}
 	if s := c.Sync(); !slices.Contains([]string{"", "none", "filesystem"}, s) {

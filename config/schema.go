@@ -62,7 +62,7 @@ func schema() []key {
 			keys = append(keys, key{name: optionsTable + t.driver + "." + k})
 		}
 	}
-	for _, k := range []string{"sync", "max_layer_size", "max_compression_ratio", "max_entries", "max_depth", "max_header_size"} {
+	for _, k := range []string{"sync", "max_layer_size", "max_compression_ratio", "max_entries", "max_depth", "max_header_size", "min_free_space"} {
 		keys = append(keys, key{name: optionsTable + "strata." + k})
 	}
 	return keys

@@ -110,7 +110,7 @@ func (a *application) read(ctx context.Context, dir *tempdir.Dir, blob io.Reader
 		a.split, in.Split = split, split
 	}
 	var err error
-	a.in, err = archive.Ingest(ctx, blob, in, func(_ context.Context, diff io.Reader) (err error) {
+	a.in, err = archive.Ingest(ctx, a.store.floor().Reader(blob), in, func(_ context.Context, diff io.Reader) (err error) {
 		a.tar, err = spool(dir.Path(), diff)
 		return err
 	})

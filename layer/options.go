@@ -42,6 +42,8 @@ type Options struct {
 	BackupDir string
 	// Reserve is room for deleting on a full disk; nil: there is none.
 	Reserve *reserve.Space
+	// MinFree is how many bytes of the graph root's file system layers leave free; 0: none.
+	MinFree int64
 	// StorageLock is <G>/storage.lock.
 	StorageLock *lockfile.Lock
 	// Sync says whether what is written is made durable.

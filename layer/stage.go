@@ -11,6 +11,7 @@ import (
 
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/internal/idmap"
+	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/internal/tempdir"
 )
 
@@ -127,13 +128,18 @@ func (st *Stage) read(ctx context.Context, blob io.Reader) (err error) {
 		}
 		st.split, in.Split = split, split
 	}
-	if st.in, err = archive.Ingest(ctx, blob, in, st.content.apply); err != nil {
+	if st.in, err = archive.Ingest(ctx, st.store.floor().Reader(blob), in, st.content.apply); err != nil {
 		return err
 	}
 	if st.split == nil {
 		return nil
 	}
 	return st.split.finish()
+}
+
+// floor is what layers leave free of the file system.
+func (s *Store) floor() reserve.Floor {
+	return reserve.Floor{Dir: s.opts.GraphDir, Bytes: s.opts.MinFree}
 }
 
 // Ingested returns digests, sizes and owners of the blob.

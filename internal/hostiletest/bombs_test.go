@@ -152,6 +152,19 @@ func TestCaps(t *testing.T) {
 	}
 }
 
+// TestFreeSpaceFloor: layers leave free what they are told to.
+func TestFreeSpaceFloor(t *testing.T) {
+	each(t, func(t *testing.T, driver string) {
+		s := newTarget(t, driver, `min_free_space = "1000T"`)
+		data := testutil.Tar(t, file("f"))
+		s.strata(bytes.NewReader(data), "import-layer").refused(t, exitNoSpace, "have to stay free")
+		id := firstWord(s.must("create-layer"))
+		s.strata(bytes.NewReader(data), "applydiff", id).refused(t, exitNoSpace, "have to stay free")
+		s.must("delete-layer", id)
+		s.clean(0, 0)
+	})
+}
+
 // TestSparseBombs: holes cost nothing, and as many as there are stay bounded.
 func TestSparseBombs(t *testing.T) {
 	program := testutil.RequireProgram(t, "tar")

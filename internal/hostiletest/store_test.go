@@ -27,6 +27,7 @@ const (
 	exitCorrupt     = 6
 	exitUnsupported = 7
 	exitLimit       = 10
+	exitNoSpace     = 11
 )
 
 // treasure is what lies outside of the store.
