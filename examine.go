@@ -69,7 +69,7 @@ func (e *exam) readable(kind Kind, err error) (bool, error) {
 		f.Path = corrupt.Path
 		f.Reason = fmt.Sprintf("damaged at byte %d: %s", corrupt.Offset, corrupt.Reason)
 		if corrupt.Backup != "" {
-			f.Repair = RepairRestoreRecords
+			f.Repair, f.backup = RepairRestoreRecords, corrupt.Backup
 		}
 	}
 	e.findings = append(e.findings, f)

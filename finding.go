@@ -119,6 +119,9 @@ type Finding struct {
 	// Change is "+" for a name too many, "-" for one that is missing, "~" for other
 	// attributes (ProblemContentModified).
 	Change string
+
+	// backup is the last good copy of the file (RepairRestoreRecords).
+	backup string
 }
 
 // String is one line for people: object, then reason.

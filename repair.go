@@ -104,6 +104,8 @@ func (r *repairer) cure(ctx context.Context, f Finding) error {
 	case RepairOpen:
 		_, err := r.store.Layers(ctx)
 		return err
+	case RepairRestoreRecords:
+		return r.restoreRecords(ctx, f)
 	case RepairRelink:
 		_, err := r.store.layers.Relink(ctx, layer.ID(f.ID))
 		return err

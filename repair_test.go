@@ -123,3 +123,33 @@ func TestRepairItems(t *testing.T) {
 		wantEqual(t, "findings", []string(nil), found(after.Findings))
 	})
 }
+
+// TestRepairRecords: a torn record file goes back to its last good version.
+func TestRepairRecords(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
+		ctx := t.Context()
+		importLayer(t, s, "one", "", testutil.Entry{Name: "f", Body: "one"})
+		createImage(t, s, "img1", "one")
+		createImage(t, s, "img2", "one")
+		path := filepath.Join(s.GraphRoot(), s.DriverName()+"-images", "images.json")
+		torn := []byte(`[{"id":"img1","na`)
+		must(t, os.WriteFile(path, torn, 0o600))
+		report, err := s.Store.Check(ctx, strata.CheckOptions{})
+		must(t, err)
+		wantEqual(t, "findings", []string{"records-damaged image "}, found(report.Findings))
+		unasked, err := s.Repair(ctx, report, strata.RepairOptions{})
+		must(t, err)
+		wantEqual(t, "left unasked", 1, len(unasked.Left))
+		done, err := s.Repair(ctx, report, strata.RepairOptions{Remove: true})
+		must(t, err)
+		for _, f := range done.Left {
+			t.Errorf("left: %v: %v", f.Finding, f.Err)
+		}
+		kept, err := os.ReadFile(done.Trash + "/records-image/record.json")
+		must(t, err)
+		wantEqual(t, "kept", string(torn), string(kept))
+		images, err := s.Again(t).Images(ctx)
+		must(t, err)
+		wantEqual(t, "images", 1, len(images)) // the version before the last
+	})
+}
