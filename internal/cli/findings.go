@@ -107,9 +107,9 @@ func findingsTable(findings []strata.Finding) *table.Table {
 
 // findingObject names the object in a table.
 func findingObject(f strata.Finding) string {
-	text := f.Kind.String()
-	if f.ID != "" {
-		text += " " + table.ShortID(f.ID)
+	text := f.Kind.String() + " " + table.ShortID(f.ID)
+	if f.ID == "" {
+		text = f.Path
 	}
 	if f.ReadOnly {
 		text = "read-only " + text

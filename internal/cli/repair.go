@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/internal/cli/table"
@@ -43,7 +44,8 @@ func repairResult(report *strata.CheckReport, fixed *strata.RepairReport) Result
 	t := table.New("RESULT", "OBJECT", "SIZE", "REPAIR", "REASON")
 	var text bytes.Buffer
 	row := func(result string, f strata.Finding) {
-		t.Row(result, findingObject(f), table.Size(f.Bytes), f.Repair.Word(), f.Reason)
+		word, _, _ := strings.Cut(result, ":") // the whole error would push all else off the screen
+		t.Row(word, findingObject(f), table.Size(f.Bytes), f.Repair.Word(), f.Reason+strings.TrimPrefix(result, word))
 		fmt.Fprintf(&text, "%s\t%s\n", result, findingLine(f))
 	}
 	for _, f := range fixed.Cured {
