@@ -93,6 +93,9 @@ func (x *trial) ready() {
 	for _, words := range x.verb.prepare {
 		x.strata(words...)
 	}
+	if x.verb.plant != nil {
+		x.verb.plant(x.bench)
+	}
 }
 
 func (x *trial) examine(collect bool) findings {

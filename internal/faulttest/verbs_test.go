@@ -2,12 +2,19 @@
 
 package faulttest_test
 
+import (
+	"os"
+	"path/filepath"
+)
+
 // verb is one command that changes a store, at work on the store that bench.fill makes.
 type verb struct {
 	name string
 	// prepare are commands that come before, undisturbed.
 	prepare [][]string
-	args    []string
+	// plant changes the store's files behind its back, after that.
+	plant func(b *bench)
+	args  []string
 	// driver, when not empty, is the only one that it is tried with.
 	driver string
 }
@@ -55,5 +62,54 @@ func verbs() []verb {
 		{name: "get-container-dir", args: words("get-container-dir", "keep")},
 		{name: "shutdown", args: words("shutdown")},
 		{name: "wipe", args: words("wipe")},
+		{name: "tag", args: words("tag", "localhost/app:1", "localhost/victim:1")},
+		{name: "rmi", args: words("rmi", "localhost/victim:1")},
+		{name: "rmi-force", args: words("rmi", "--force", "localhost/app:1")},
+		{name: "rm", args: words("rm", "keep", "work")},
+		{name: "gc", plant: plantOrphans, args: words("gc")},
+		{name: "check-repair", plant: plantDamage, args: words("check", "--repair"), driver: "overlay"},
+	}
+}
+
+// plantOrphans leaves files of layers and images that no record speaks of.
+func plantOrphans(b *bench) {
+	b.t.Helper()
+	home := filepath.Join(b.graph(), b.driver)
+	if b.driver == "vfs" {
+		home = filepath.Join(home, "dir")
+	}
+	for _, dir := range []string{
+		filepath.Join(home, id("orphan"), "diff"),
+		filepath.Join(b.graph(), b.driver+"-layers", id("orphan")),
+		filepath.Join(b.graph(), b.driver+"-images", id("orphan")),
+	} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			b.t.Fatal(err)
+		}
+		b.plant(filepath.Join(dir, "file"), "left")
+	}
+	b.plant(filepath.Join(b.graph(), b.driver+"-layers", id("orphan")+".tar-split.gz"), "")
+}
+
+// plantDamage loses what a repair can derive.
+func plantDamage(b *bench) {
+	b.t.Helper()
+	for _, pattern := range []string{filepath.Join("l", "*"), filepath.Join(id("empty"), "lower")} {
+		found, err := filepath.Glob(filepath.Join(b.graph(), b.driver, pattern))
+		if err != nil || len(found) == 0 {
+			b.t.Fatalf("%s: %v, %v", pattern, found, err)
+		}
+		for _, path := range found {
+			if err := os.Remove(path); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (b *bench) plant(path, text string) {
+	b.t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
 	}
 }
