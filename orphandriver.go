@@ -53,12 +53,26 @@ func (o *orphanScan) scanOverlay(home string) error {
 	for id := range o.layers {
 		// Unmounting replaces the mount point by a new one (on-disk format, 4.5).
 		o.add(orphanTree, KindLayer, id, filepath.Join(home, id, "merged.1"), "mount point of an interrupted unmounting")
+		if err := o.scanNotes(filepath.Join(home, id), id); err != nil {
+			return err
+		}
 	}
 	staging, err := list(filepath.Join(home, "staging"))
 	for _, e := range staging {
 		path := filepath.Join(home, "staging", e.Name())
 		if e.IsDir() && isFree(filepath.Join(path, "staging.lock")) {
 			o.old(orphanTree, KindLayer, path, "staging directory of a process that died")
+		}
+	}
+	return err
+}
+
+// scanNotes looks for interrupted writes of the driver's notes in a layer's directory.
+func (o *orphanScan) scanNotes(dir, id string) error {
+	entries, err := list(dir)
+	for _, e := range entries {
+		if e.Type().IsRegular() && tempFile.MatchString(e.Name()) {
+			o.add(orphanFile, KindLayer, id, filepath.Join(dir, e.Name()), "temporary file of an interrupted write")
 		}
 	}
 	return err

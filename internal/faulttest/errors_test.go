@@ -32,7 +32,7 @@ func TestErrors(t *testing.T) {
 // TestDescriptors lets opening fail, as when there are no descriptors left.
 func TestDescriptors(t *testing.T) {
 	each(t, faulttest.Opening, func(t *testing.T, x *trial) {
-		for _, n := range sample(len(x.calls), most(t, 2)) {
+		for _, n := range sample(len(x.calls), most(t, 1)) {
 			x.fail(n, faulttest.Opening, unix.EMFILE)
 		}
 	})
@@ -58,7 +58,7 @@ func (x *trial) fail(n int, class faulttest.Class, cause unix.Errno) {
 	case r.Exited() == 0 && !maps.Equal(f.Before, x.after.After):
 		p.breaks("reports success, without what was to be done; %s", r.Stderr)
 		p.only(f.Before)
-	case r.Exited() > 0 && !strings.Contains(r.Stderr, cause.Error()):
+	case r.Exited() > 0 && !strings.Contains(r.Stdout+r.Stderr, cause.Error()):
 		p.breaks("the message does not name the cause: %s", r.Stderr)
 	}
 	p.compare(whenFailed, f.Before)

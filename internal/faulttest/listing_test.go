@@ -74,7 +74,7 @@ func plain(rel string) string {
 // optional are names that may be there or not: what the other engine makes when it
 // opens a store (on-disk format, 1.1), copies of record files, and answers of probes.
 func optional(rel string) bool {
-	return rel == "graph/mounts" || rel == "graph/tmp" || rel == "graph/userns.lock" || rel == "graph/strata" ||
+	return strings.HasPrefix(rel, "run/") && strings.HasSuffix(rel, "-locks") || rel == "graph/mounts" || rel == "graph/tmp" || rel == "graph/userns.lock" || rel == "graph/strata" ||
 		strings.HasPrefix(rel, "graph/strata/backup") && !strings.Contains(rel, ".tmp-") ||
 		strings.HasPrefix(rel, "run/overlay/") && (strings.HasSuffix(rel, "-true") || strings.HasSuffix(rel, "-false")) ||
 		strings.HasSuffix(rel, ".lock") && !strings.Contains(rel, "tmp/") && !strings.Contains(rel, "tempdirs/")
