@@ -64,6 +64,9 @@ type orphanScan struct {
 	containers map[string]bool
 	// items are the file names of the data items of each object, by "kind ID".
 	items map[string]map[string]bool
+	// keepSplits: tar-splits may be of layers in an image store that is not there now.
+	keepSplits bool
+
 	found []Orphan
 	now   time.Time
 }
@@ -74,7 +77,7 @@ type orphanScan struct {
 func (s *Store) orphans(e *exam) ([]Orphan, error) {
 	o := &orphanScan{store: s, layers: map[string]bool{}, images: map[string]bool{}, containers: map[string]bool{}, now: time.Now()}
 	o.addRecorded(e)
-	if err := o.addHidden(); err != nil {
+	if err := errors.Join(o.addHidden(), o.addImageStores()); err != nil {
 		return nil, err
 	}
 	for _, scan := range []func() error{o.scanDriver, o.scanLayers, o.scanImages, o.scanContainers, o.scanOwn} {
@@ -200,7 +203,7 @@ func (o *orphanScan) layerEntry(dir string, e fs.DirEntry) {
 	path := filepath.Join(dir, e.Name())
 	id, isSplit := strings.CutSuffix(e.Name(), ".tar-split.gz")
 	switch {
-	case isSplit && hexID.MatchString(id) && !o.layers[id]:
+	case isSplit && hexID.MatchString(id) && !o.layers[id] && !o.keepSplits:
 		o.add(orphanBeside, KindLayer, id, path, "tar-split of a layer without a record")
 	case e.IsDir() && hexID.MatchString(e.Name()):
 		if o.layers[e.Name()] {

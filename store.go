@@ -104,6 +104,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err := s.openSubstores(); err != nil {
 		return nil, err
 	}
+	if err := r.noteImageStore(); err != nil {
+		s.log.WarnContext(ctx, "image store is not noted in the graph root", "error", err)
+	}
 	return s, nil
 }
 
