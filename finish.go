@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/container"
+	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/unfinished"
@@ -34,7 +35,9 @@ func (s *Store) noteItem(o Object, old map[string]int64, key string, data []byte
 		Kind: o.Kind.String(), ID: o.ID, Key: key, Size: int64(len(data)),
 		Digest: digest.FromBytes(data).String(), Recorded: recorded.String(),
 	}
-	return unfinished.Begin(s.roots.unfinishedDir(), unfinished.Change{Driver: s.driver.name, Items: []unfinished.Item{it}})
+	return unfinished.Begin(s.roots.unfinishedDir(), unfinished.Change{
+		Driver: s.driver.name, Items: []unfinished.Item{it}, Sync: s.opts.Sync != graphdriver.SyncNone,
+	})
 }
 
 func plainIDs(ids []layer.ID) []string {

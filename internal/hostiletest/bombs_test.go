@@ -330,8 +330,8 @@ func TestCutAtEveryBlock(t *testing.T) {
 		for n := 0; n < len(data); n += 512 {
 			for _, cut := range []int{n, n + 100} {
 				r := s.strata(bytes.NewReader(data[:cut]), "import-layer")
-				switch {
-				case r.code == 0:
+				switch r.code {
+				case 0:
 					kept++
 					if back := s.strata(nil, "diff", firstWord(r.stdout)); back.stdout != strings.TrimSpace(string(data[:cut])) {
 						t.Errorf("cut at %d: the diff has %d bytes", cut, len(back.stdout))

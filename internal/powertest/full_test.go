@@ -275,8 +275,7 @@ func (d *smallDisk) refused(t *testing.T, args ...string) {
 // examine recovers the disk in a process of its own and demands that nothing is wrong.
 func (d *smallDisk) examine(t *testing.T) {
 	t.Helper()
-	dir := t.TempDir()
-	out, err := examine(examination{Image: d.image, FileSystem: d.fsys.name, Driver: d.driver, Dir: dir})
+	out, err := examine(examination{Image: d.image, FileSystem: d.fsys.name, Driver: d.driver, Dir: mountPoint})
 	if err != nil {
 		t.Fatal(err)
 	}

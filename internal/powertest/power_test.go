@@ -110,13 +110,8 @@ func (w *workload) promised(at int) (states []storeState, text string) {
 
 // verdict examines the disk after one cut.
 func (w *workload) verdict(image string, c cut) ([]string, error) {
-	dir, err := os.MkdirTemp(w.tmp, "mnt-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(dir)
 	states, when := w.promised(c.at)
-	out, err := examine(examination{Image: image, FileSystem: w.fsys.name, Driver: w.driver, Dir: dir})
+	out, err := examine(examination{Image: image, FileSystem: w.fsys.name, Driver: w.driver, Dir: mountPoint})
 	if err != nil {
 		return nil, fmt.Errorf("%v, %s: %w", c, when, err)
 	}

@@ -24,6 +24,10 @@ type examination struct {
 	Image, FileSystem, Driver, Dir string
 }
 
+// mountPoint is where children mount, each in a namespace of its own. Nobody removes
+// that directory, which would undo the mounts on it in every namespace.
+const mountPoint = "/mnt"
+
 // outcome is what it found.
 type outcome struct {
 	// Opened is the state before anything but opening was done, Swept after GC.

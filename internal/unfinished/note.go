@@ -8,8 +8,8 @@
 // open-file-description lock, which ends with the process): whoever finds one without
 // a lock does what it says.
 //
-// Notes are not flushed to disk. They are for killed processes; what a power cut can
-// lose is only the note, and then a layer too many stays.
+// Notes about layers are not flushed to disk: what a power cut can lose is only the
+// note, and then a layer too many stays. Those about data items are.
 package unfinished
 
 import (
@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/objectid"
 )
 
@@ -53,6 +54,9 @@ type Change struct {
 	Uses []string `json:"uses,omitempty"`
 	// Items are to be recorded as they are.
 	Items []Item `json:"items,omitempty"`
+	// Sync flushes the note: a data item whose record is about the old one is damage,
+	// unlike a layer too many.
+	Sync bool `json:"-"`
 }
 
 // Note is a change under way. Its methods are safe for concurrent use.
@@ -102,7 +106,21 @@ func create(dir string, c Change) (_ *Note, err error) {
 	if err := n.write(c); err != nil {
 		return nil, err
 	}
-	return n, os.Rename(fresh, n.path)
+	return n, n.publish(fresh, c.Sync)
+}
+
+// publish gives the note its name.
+func (n *Note) publish(fresh string, sync bool) error {
+	if !sync {
+		return os.Rename(fresh, n.path)
+	}
+	if err := n.file.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, n.path); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(filepath.Dir(n.path))
 }
 
 func (n *Note) write(c Change) error {
