@@ -93,9 +93,11 @@ func (d *Driver) activate(ctx context.Context, p place, m metadata) error {
 	if err != nil {
 		return err
 	}
-	err = d.prepare(p, m, base)
-	if err == nil {
+	if !m.Volatile { // a volatile volume gets an upper directory that nobody has
 		err = d.soleWriter(ctx, p)
+	}
+	if err == nil {
+		err = d.prepare(p, m, base)
 	}
 	if err == nil {
 		err = errors.Join(faults.Hit("ontop.mount", p.dir), d.overlay(p, m, base))
@@ -261,6 +263,9 @@ func (d *Driver) cleanFolders(p place) error {
 	err := os.Remove(p.path(mountDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return d.internal("remove the mount point", err)
+	}
+	if d.mounter.UpperInUse(p.path(upperDir)) {
+		return nil // an overlay that lives on in a container needs its work directory to write
 	}
 	return d.trash(p.path(workDir))
 }
