@@ -16,7 +16,7 @@ const module = "github.com/stratastore/strata"
 // on a lower line; on the same line only what it is paired with in siblings.
 var levels = [][]string{
 	{"errdefs"},
-	{"internal/idmap", "internal/faults", "internal/reserve", "internal/faulttest", "internal/layering"},
+	{"internal/idmap", "internal/faults", "internal/reserve", "internal/layering"},
 	{"internal/atomicfile", "internal/rootfd", "internal/mountapi", "internal/objectid", "lockfile"},
 	{"internal/testutil", "internal/pluginsock"},
 	{"internal/bigdata", "internal/dedupe", "internal/tempdir", "internal/lease", "internal/unfinished", "internal/treecopy", "internal/filecopy", "internal/recordfile", "config", "volume/internal"},
