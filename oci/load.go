@@ -32,8 +32,9 @@ type Loaded struct {
 	Names []string
 	// Existed: the image was in the store before.
 	Existed bool
-	// NewLayers and ReusedLayers count its layers.
-	NewLayers, ReusedLayers int
+	// NewLayers and ReusedLayers count its layers. HealedLayers are those of the reused
+	// ones that were damaged and have been put right.
+	NewLayers, ReusedLayers, HealedLayers int
 }
 
 // Load stores the images of src, one after the other. It returns what it stored
@@ -88,6 +89,9 @@ func loadOne(ctx context.Context, store Store, src Source, e Entry, opts LoadOpt
 		return Loaded{}, err
 	}
 	out := Loaded{ID: parts.id(), Names: e.Names}
+	if out.HealedLayers, err = heal(ctx, store, src, parts, orSilent(opts.Progress)); err != nil {
+		return Loaded{}, err
+	}
 	top, err := loadLayers(ctx, store, src, parts, orSilent(opts.Progress), &out)
 	if err != nil {
 		return Loaded{}, err

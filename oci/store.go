@@ -14,6 +14,8 @@ type Store interface {
 	Layer(ctx context.Context, nameOrID string) (layer.Layer, error)
 	ImportLayer(ctx context.Context, opts strata.LayerOptions, diff io.Reader) (layer.Layer, error)
 	ImportStack(ctx context.Context, parent layer.ID, stack []strata.StackLayer) ([]layer.Layer, error)
+	HealLayer(ctx context.Context, id layer.ID, diff io.Reader) error
+	Verify(ctx context.Context, opts strata.VerifyOptions) (*strata.VerifyReport, error)
 	Diff(ctx context.Context, to, from string, opts strata.DiffOptions) (io.ReadCloser, error)
 
 	Image(ctx context.Context, nameOrID string) (image.Image, error)

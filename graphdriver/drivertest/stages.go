@@ -27,6 +27,7 @@ func stageCases() []testCase {
 		{name: "stage: killed", needs: stager, run: stageKilled},
 		{name: "stage: killed after adopt", needs: stager, run: stageKilledAfterAdopt},
 		{name: "stage: alive while others open", needs: stager, run: stageAlive},
+		{name: "stage: replace", needs: stager, run: stageReplace},
 	}
 }
 

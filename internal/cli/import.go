@@ -107,6 +107,6 @@ func importFrom(ctx context.Context, c *Call, store *strata.Store, opts oci.Impo
 func builtImage(l oci.Loaded) Result {
 	return Result{
 		Text: printLines([]string{string(l.ID)}),
-		JSON: loadedImage{string(l.ID), never(l.Names), l.Existed, l.NewLayers, l.ReusedLayers},
+		JSON: newLoaded(l),
 	}
 }

@@ -121,12 +121,27 @@ type loadedImage struct {
 	Existed      bool     `json:"existed"`
 	NewLayers    int      `json:"new-layers"`
 	ReusedLayers int      `json:"reused-layers"`
+	HealedLayers int      `json:"healed-layers"`
+}
+
+// newLoaded is what the commands that make or store an image say of it.
+func newLoaded(l oci.Loaded) loadedImage {
+	return loadedImage{string(l.ID), never(l.Names), l.Existed, l.NewLayers, l.ReusedLayers, l.HealedLayers}
+}
+
+// layers tells how many were new, known, and put right.
+func (l loadedImage) layers() string {
+	text := fmt.Sprintf("%d new, %d known", l.NewLayers, l.ReusedLayers)
+	if l.HealedLayers > 0 {
+		text += fmt.Sprintf(", %d healed", l.HealedLayers)
+	}
+	return text
 }
 
 func loadedImages(ctx context.Context, store *strata.Store, loaded []oci.Loaded) Result {
 	list := []loadedImage{}
 	for _, l := range loaded {
-		list = append(list, loadedImage{string(l.ID), never(l.Names), l.Existed, l.NewLayers, l.ReusedLayers})
+		list = append(list, newLoaded(l))
 	}
 	return Result{
 		Text: func(b *bytes.Buffer) {
@@ -142,7 +157,7 @@ func loadedImages(ctx context.Context, store *strata.Store, loaded []oci.Loaded)
 				if n, err := store.ImageSize(ctx, l.ID); err == nil {
 					size = table.Size(n)
 				}
-				t.Row(orNone(l.Names)[0], table.ShortID(l.ID), size, fmt.Sprintf("%d new, %d known", l.NewLayers, l.ReusedLayers))
+				t.Row(orNone(l.Names)[0], table.ShortID(l.ID), size, l.layers())
 			}
 			return t, nil
 		},

@@ -1,0 +1,45 @@
+package overlay
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
+)
+
+var _ graphdriver.Replacer = (*staged)(nil)
+
+// Replace swaps the directory of files alone: the layer keeps its short name, by which
+// the layers on it know it.
+func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
+	if s.over {
+		return errOver
+	}
+	if err := s.Sync(ctx); err != nil {
+		return err
+	}
+	unlock, err := s.driver.locks.Lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	l, err := s.driver.find(id)
+	if err != nil {
+		return err
+	}
+	if l.home.readOnly() {
+		return fmt.Errorf("replace files of layer %s in %s: %w", id, l.home.path, errdefs.ErrReadOnly)
+	}
+	if err := faults.Hit("overlay.replace", l.dir()); err != nil {
+		return err
+	}
+	if err := atomicfile.Exchange(filepath.Join(s.tree, "diff"), l.path("diff")); err != nil {
+		return fmt.Errorf("replace files of layer %s: %w", id, err)
+	}
+	s.over, s.adopted = true, true
+	return s.driver.syncDirs(l.dir(), s.tree)
+}

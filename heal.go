@@ -1,0 +1,46 @@
+package strata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/layer"
+)
+
+// HealLayer gives a damaged layer its files back, from the tar that it came as (which
+// may be compressed): the tar is read, checked against the recorded diff ID and
+// unpacked with no lock held, then takes the place of what is there. ID, record, and
+// the layers, images and containers on it stay.
+//
+// An *UnknownError; errdefs.ErrCorrupt for another tar; layer.ErrReadOnlyStore for a layer
+// of an additional store; layer.ErrMounted while the layer or one on it is mounted;
+// errdefs.ErrUnsupported for a layer without a diff ID and for plugin drivers. When it fails or
+// is cancelled, the layer is as it was.
+func (s *Store) HealLayer(ctx context.Context, id layer.ID, diff io.Reader) (err error) {
+	l, err := s.Layer(ctx, string(id))
+	if err != nil {
+		return err
+	}
+	if l.DiffID == "" {
+		return fmt.Errorf("heal layer %s: it has no recorded diff ID: %w", l.ID, errdefs.ErrUnsupported)
+	}
+	st, err := s.layers.Stage(ctx, layer.StageOptions{
+		Parent: l.Parent, Mapping: l.Mapping(), MountLabel: l.MountLabel, Image: true, Expect: l.DiffID,
+	}, diff)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Discard()) }()
+	if err := st.Sync(ctx); err != nil {
+		return err
+	}
+	t, err := s.begin(ctx, want{layers: exclusive})
+	if err != nil {
+		return err
+	}
+	defer t.end(&err)
+	return t.writeLayers.Replace(ctx, l.ID, st)
+}
