@@ -169,7 +169,8 @@ func linkError(source string, err error) error {
 	if errors.As(err, &number) {
 		switch number {
 		case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
-			err = fmt.Errorf("%w: %w", errdefs.ErrInvalid, number)
+			// Which of them it is depends on what the workers have made by now, so it is only told.
+			err = fmt.Errorf("%w: %v", errdefs.ErrInvalid, number) //nolint:errorlint // see above
 		default:
 			err = number
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stratastore/strata/internal/cli/option"
 )
@@ -118,10 +119,12 @@ func (p *page) exitCodes() {
 	}
 }
 
-// roff protects what would be read as a macro or an escape.
+// roff protects what would be read as a macro or an escape, and characters that a
+// page without a declared encoding can not hold.
 func roff(s string) string {
 	s = strings.ReplaceAll(s, `\`, `\e`)
 	s = strings.ReplaceAll(s, "-", `\-`)
+	s = ascii(s)
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
 		if strings.HasPrefix(l, ".") || strings.HasPrefix(l, "'") {
@@ -129,6 +132,19 @@ func roff(s string) string {
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// ascii writes other characters as roff names them, by their Unicode number.
+func ascii(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r < utf8.RuneSelf {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\[u%04X]`, r)
+		}
+	}
+	return b.String()
 }
 
 func generalPage(c *command) []byte {

@@ -23,7 +23,6 @@ import (
 // Exit codes of the command.
 const (
 	exitInvalid     = 2
-	exitNotFound    = 3
 	exitCorrupt     = 6
 	exitUnsupported = 7
 	exitLimit       = 10
