@@ -37,7 +37,7 @@ func (s stop) counts(class Class, watch string) bool {
 
 // isFile tells files from pipes, sockets, devices and memory.
 func isFile(target string) bool {
-	return strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "/dev/") && !strings.HasPrefix(target, "/memfd:")
+	return strings.HasPrefix(target, "/") && (!strings.HasPrefix(target, "/dev/") || strings.HasPrefix(target, "/dev/shm/")) && !strings.HasPrefix(target, "/memfd:")
 }
 
 // creates reports whether an opening call makes or empties a file.

@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"github.com/stratastore/strata"
@@ -42,12 +43,28 @@ func Each(t *testing.T, f func(t *testing.T, s *Store)) {
 func New(t testing.TB, driver string, changes ...func(*strata.Options)) *Store {
 	t.Helper()
 	testutil.RequireRoot(t)
-	dir := t.TempDir()
+	dir := shortDir(t)
 	opts := strata.Options{GraphRoot: dir + "/graph", RunRoot: dir + "/run", Driver: driver}
 	for _, change := range changes {
 		change(&opts)
 	}
 	return Open(t, opts)
+}
+
+// shortDir is a t.TempDir whose name is short wherever $TMPDIR is: podman refuses run
+// roots of more than 50 characters.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("remove the store's directory: %v", err)
+		}
+	})
+	return dir
 }
 
 // Open opens a store that may exist already.
