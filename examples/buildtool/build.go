@@ -53,7 +53,7 @@ func (b *builder) build(ctx context.Context, steps []step, tag string) (built oc
 }
 
 // base finds an image of the store, or loads it from an archive.
-func (b *builder) base(ctx context.Context, from string) (image.Image, error) {
+func (b *builder) base(ctx context.Context, from string) (_ image.Image, err error) {
 	found, unknown := oci.FindImage(ctx, b.store, from)
 	if !errors.Is(unknown, image.ErrUnknown) {
 		return found, unknown
@@ -65,7 +65,7 @@ func (b *builder) base(ctx context.Context, from string) (image.Image, error) {
 	if err != nil {
 		return found, err
 	}
-	defer src.Close()
+	defer func() { err = errors.Join(err, src.Close()) }()
 	loaded, err := oci.Load(ctx, b.store, src, oci.LoadOptions{})
 	if err != nil {
 		return found, err
@@ -88,7 +88,9 @@ func (b *builder) run(ctx context.Context, id string, steps []step) (edit func(*
 	}()
 	var changes []oci.Change
 	for _, s := range steps {
-		fmt.Fprintln(b.output, "==", s)
+		if _, err := fmt.Fprintln(b.output, "==", s); err != nil {
+			return nil, err
+		}
 		change, err := b.step(ctx, root, s)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %s: %w", s.line, s, err)

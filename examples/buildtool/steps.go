@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -30,7 +31,7 @@ func runIn(ctx context.Context, root, line string, output io.Writer) error {
 // copyInto copies "SOURCE TARGET": a file or tree of the context directory to a
 // path in the tree at root. Neither side leaves its directory, whatever symbolic
 // links are there: both are opened as an os.Root.
-func copyInto(root, dir, args string) error {
+func copyInto(root, dir, args string) (err error) {
 	words := strings.Fields(args)
 	if len(words) != 2 {
 		return fmt.Errorf("COPY takes a source and a target")
@@ -39,12 +40,12 @@ func copyInto(root, dir, args string) error {
 	if err != nil {
 		return err
 	}
-	defer from.Close()
+	defer func() { err = errors.Join(err, from.Close()) }()
 	to, err := os.OpenRoot(root)
 	if err != nil {
 		return err
 	}
-	defer to.Close()
+	defer func() { err = errors.Join(err, to.Close()) }()
 	source, target := path.Clean(words[0]), strings.Trim(words[1], "/")
 	if strings.HasSuffix(words[1], "/") {
 		target = path.Join(target, path.Base(source))
