@@ -17,11 +17,7 @@ import (
 
 // debianTar is a small Debian root file system made by mmdebstrap, once per run.
 var debianTar = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "strata-debian-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "debian.tar")
+	path := filepath.Join(scratch, "debian.tar")
 	out, err := exec.Command("mmdebstrap", "--variant=minbase", "--include=libcap2-bin", "bookworm", path).CombinedOutput()
 	if err != nil {
 		return "", &exec.Error{Name: "mmdebstrap: " + string(out), Err: err}

@@ -13,8 +13,8 @@ import (
 	"github.com/stratastore/strata/internal/testutil"
 )
 
-// binary is the command under test, built once for the package.
-var binary string
+// scratch is for what is made once for the package; binary is the command under test.
+var scratch, binary string
 
 func TestMain(m *testing.M) {
 	if os.Getenv(killPoint) != "" {
@@ -30,7 +30,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "strata")
+	scratch, binary = dir, filepath.Join(dir, "strata")
 	build := exec.Command("go", "build", "-o", binary, "github.com/stratastore/strata/cmd/strata")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
