@@ -13,6 +13,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // MaxRead caps what Read takes into memory, in bytes. Larger items are read with Open.
@@ -54,6 +55,9 @@ func newFileName(key string) (string, error) {
 }
 
 func makeDir(dir string, opts Options) error {
+	if err := faults.Hit("bigdata.mkdir", dir); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		return nil

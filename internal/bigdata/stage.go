@@ -34,6 +34,9 @@ type Stage struct {
 // caller defers Discard.
 func NewStage(parent string, opts Options) (*Stage, error) {
 	for {
+		if err := faults.Hit("bigdata.stage", parent); err != nil {
+			return nil, fmt.Errorf("make staging directory: %w", err)
+		}
 		path, err := os.MkdirTemp(parent, stagePrefix)
 		if err != nil {
 			return nil, fmt.Errorf("make staging directory: %w", err)
@@ -235,6 +238,9 @@ func sweepStage(path string) error {
 // removeAll removes a tree, and once more what an error stopped it at: one that passes
 // must not leave anything behind.
 func removeAll(path string) error {
+	if err := faults.Hit("bigdata.remove", path); err != nil {
+		return err
+	}
 	if os.RemoveAll(path) == nil {
 		return nil
 	}

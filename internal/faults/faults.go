@@ -1,11 +1,13 @@
 // Package faults lets tests make a named step of a write path fail, or run
-// something (a SIGKILL, say) just before it.
+// something just before it: a SIGKILL, the cancellation of a context, another
+// operation while this one waits.
 //
-// Code passes through Hit at the steps whose failure matters. While no rule is
-// enabled, Hit costs one atomic load. Rules are the one thing in strata that is
-// process-wide: the steps sit in leaves below every Options struct, and only
-// tests ever enable a rule. A rule is confined to one directory, so parallel
-// tests do not meet each other's faults.
+// Code passes through Hit at the steps whose failure matters, and Record lists
+// those that an operation passes. While no rule is enabled, Hit costs one atomic
+// load and nothing on the heap, if the path is one that the caller has anyway.
+// Rules are the one thing in strata that is process-wide: the steps sit in leaves
+// below every Options struct, and only tests ever enable a rule. A rule is confined
+// to one directory, so parallel tests do not meet each other's faults.
 package faults
 
 import (
@@ -18,7 +20,7 @@ import (
 
 // Rule says which passage through a point misbehaves, and how.
 type Rule struct {
-	// Point is the name of the step, "atomicfile.rename" for example.
+	// Point is the name of the step, "atomicfile.rename" for example; "" is every step.
 	Point string
 	// Under confines the rule to paths in this directory; "" is every path.
 	Under string
@@ -26,10 +28,13 @@ type Rule struct {
 	Skip int
 	// Times is how many passages misbehave after that; 0 is all.
 	Times int
-	// Do runs at the point, before Err is returned; nil does nothing.
+	// Do runs at the point, before Err is returned; nil does nothing. It may take as
+	// long as it likes, and pass through points itself.
 	Do func()
 	// Err is what Hit returns; nil lets the step go on.
 	Err error
+
+	see func(point string) // nil: nobody is told
 }
 
 type armed struct {
@@ -51,6 +56,25 @@ func Enable(r Rule) (disable func()) {
 		update(func(list []*armed) []*armed {
 			return slices.DeleteFunc(list, func(o *armed) bool { return o == a })
 		})
+	}
+}
+
+// Record notes every passage through a point on a path in the directory under, ""
+// being every path, until the returned function is called, which returns the
+// points in the order in which they were passed.
+func Record(under string) (stop func() []string) {
+	var mu sync.Mutex
+	var points []string
+	disable := Enable(Rule{Under: under, see: func(point string) {
+		mu.Lock()
+		defer mu.Unlock()
+		points = append(points, point)
+	}})
+	return func() []string {
+		disable()
+		mu.Lock()
+		defer mu.Unlock()
+		return points
 	}
 }
 
@@ -82,6 +106,9 @@ func apply(list []*armed, point, path string) error {
 		if !a.due(point, path) {
 			continue
 		}
+		if a.see != nil {
+			a.see(point)
+		}
 		if a.Do != nil {
 			a.Do()
 		}
@@ -93,7 +120,7 @@ func apply(list []*armed, point, path string) error {
 }
 
 func (a *armed) due(point, path string) bool {
-	if a.Point != point || !under(a.Under, path) {
+	if a.Point != "" && a.Point != point || !under(a.Under, path) {
 		return false
 	}
 	n := int(a.hits.Add(1)) - a.Skip

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stratastore/strata/internal/faults"
@@ -22,6 +23,7 @@ func TestRule(t *testing.T) {
 		{"only some", faults.Rule{Point: "rule.a", Skip: 1, Times: 1, Err: errFault}, "/d/f", []bool{false, true, false}},
 		{"in the directory", faults.Rule{Point: "rule.a", Under: "/d/", Err: errFault}, "/d/f", []bool{true}},
 		{"outside", faults.Rule{Point: "rule.a", Under: "/d", Err: errFault}, "/de/f", []bool{false}},
+		{"every point", faults.Rule{Skip: 1, Times: 1, Err: errFault}, "/d/f", []bool{false, true, false}},
 		{"nothing to fail with", faults.Rule{Point: "rule.a"}, "/d/f", []bool{false}},
 	}
 	for _, tt := range tests {
@@ -48,7 +50,32 @@ func TestDoRunsFirst(t *testing.T) {
 	}
 }
 
+func TestRecord(t *testing.T) {
+	hit := func(point, path string) {
+		if err := faults.Hit(point, path); err != nil {
+			t.Error(err)
+		}
+	}
+	stop := faults.Record("/d")
+	hit("record.a", "/d/x")
+	hit("record.b", "/e")
+	hit("record.b", "/d")
+	hit("record.a", "/d/y")
+	got := stop()
+	hit("record.c", "/d")
+	if want := []string{"record.a", "record.b", "record.a"}; !slices.Equal(got, want) {
+		t.Errorf("recorded %q, want %q", got, want)
+	}
+}
+
+func TestHitOffIsFree(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { _ = faults.Hit("free", "/x") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func BenchmarkHitOff(b *testing.B) {
+	b.ReportAllocs()
 	for b.Loop() {
 		if err := faults.Hit("bench", "/x"); err != nil {
 			b.Fatal(err)

@@ -69,6 +69,9 @@ func Open(dir string) (*Holder, error) {
 
 // create makes a locked file and then gives it its name.
 func create(dir string) (_ *Holder, err error) {
+	if err := faults.Hit("lease.create", dir); err != nil {
+		return nil, err
+	}
 	name := objectid.New()
 	fresh := filepath.Join(dir, newPrefix+name)
 	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -85,6 +88,9 @@ func create(dir string) (_ *Holder, err error) {
 	}
 	head := fmt.Sprintf("pid %d\n", os.Getpid())
 	if _, err := f.WriteString(head); err != nil {
+		return nil, err
+	}
+	if err := faults.Hit("lease.publish", dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, name)
@@ -225,6 +231,9 @@ func (h *Holder) Close() error {
 }
 
 func removeFile(path string) error {
+	if err := faults.Hit("lease.remove", path); err != nil {
+		return err
+	}
 	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // backup keeps the version of f that is about to be replaced, which was read as
@@ -34,6 +35,9 @@ func keep(path, backup string) error {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if err := faults.Hit("recordfile.backup", path); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(backup), 0o700); err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/lockfile"
 )
@@ -127,6 +128,9 @@ func (s *Store[R]) open(ctx context.Context, held []*lockfile.Held) (ReadTx[R], 
 func (s *Store[R]) lockAll(ctx context.Context, take func(*lockfile.Lock, context.Context) (*lockfile.Held, error)) ([]*lockfile.Held, error) {
 	held := make([]*lockfile.Held, 0, len(s.locks))
 	for _, l := range s.locks {
+		if err := faults.Hit("recordfile.lock", l.Path()); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s records: %w", s.schema.Kind, err), unlockAll(held))
+		}
 		h, err := take(l, ctx)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s records: %w", s.schema.Kind, err), unlockAll(held))

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // Recover removes every pair below root, or half of one, whose user is gone. Pairs in use
@@ -70,6 +72,9 @@ func recoverPair(root, n string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if err := faults.Hit("tempdir.recover", root); err != nil {
+		return errors.Join(err, lock.release())
 	}
 	if err := RemoveTree(filepath.Join(root, dirPrefix+n)); err != nil {
 		return errors.Join(err, lock.release())

@@ -26,6 +26,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+
+	"github.com/stratastore/strata/internal/faults"
 )
 
 const (
@@ -52,6 +54,9 @@ type Dir struct {
 // New makes a pair below root, and root itself (0700, with parents) if it is
 // missing. The caller closes the Dir.
 func New(root string) (*Dir, error) {
+	if err := faults.Hit("tempdir.new", root); err != nil {
+		return nil, fmt.Errorf("make temp directory: %w", err)
+	}
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("make temp root: %w", err)
 	}
@@ -76,6 +81,9 @@ func tryNew(root, n string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := faults.Hit("tempdir.mkdir", root); err != nil {
+		return nil, errors.Join(err, lock.remove())
+	}
 	path := filepath.Join(root, dirPrefix+n)
 	switch err := os.Mkdir(path, 0o700); {
 	case err == nil:
@@ -99,6 +107,9 @@ func (d *Dir) Addition() string { return d.fresh("addition") }
 // went. Close then deletes it; so does Recover if this process dies before. path has
 // to be on the same file system.
 func (d *Dir) Trash(path string) (string, error) {
+	if err := faults.Hit("tempdir.trash", d.path); err != nil {
+		return "", fmt.Errorf("move to trash: %w", err)
+	}
 	base := filepath.Base(path)
 	if len(base) > maxBase {
 		base = base[:maxBase]
@@ -128,6 +139,9 @@ func (d *Dir) Close() error {
 		return nil
 	}
 	d.closed = true
+	if err := faults.Hit("tempdir.close", d.path); err != nil {
+		return errors.Join(fmt.Errorf("empty temp directory: %w", err), d.lock.release())
+	}
 	if err := RemoveTree(d.path); err != nil {
 		return errors.Join(fmt.Errorf("empty temp directory: %w", err), d.lock.release())
 	}

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/objectid"
 )
 
@@ -88,6 +89,9 @@ func Begin(dir string, c Change) (*Note, error) {
 // create gives the file its name when it is locked and written: whoever finds one
 // unlocked may act on it.
 func create(dir string, c Change) (_ *Note, err error) {
+	if err := faults.Hit("unfinished.create", dir); err != nil {
+		return nil, err
+	}
 	name := objectid.New()
 	fresh := filepath.Join(dir, newPrefix+name)
 	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -111,6 +115,9 @@ func create(dir string, c Change) (_ *Note, err error) {
 
 // publish gives the note its name.
 func (n *Note) publish(fresh string, sync bool) error {
+	if err := faults.Hit("unfinished.publish", n.path); err != nil {
+		return err
+	}
 	if !sync {
 		return os.Rename(fresh, n.path)
 	}
@@ -124,6 +131,9 @@ func (n *Note) publish(fresh string, sync bool) error {
 }
 
 func (n *Note) write(c Change) error {
+	if err := faults.Hit("unfinished.write", n.path); err != nil {
+		return err
+	}
 	line, err := json.Marshal(c)
 	if err != nil {
 		return err
@@ -152,8 +162,7 @@ func (n *Note) Done() error {
 	if n.file == nil {
 		return nil
 	}
-	err := ignoreMissing(os.Remove(n.path))
-	err = errors.Join(err, n.file.Close())
+	err := errors.Join(remove("unfinished.done", n.path), n.file.Close())
 	n.file = nil
 	return err
 }
@@ -238,7 +247,15 @@ func read(path string) (Left, error) {
 }
 
 // Forget removes a note that was acted upon.
-func Forget(l Left) error { return ignoreMissing(os.Remove(l.Path)) }
+func Forget(l Left) error { return remove("unfinished.forget", l.Path) }
+
+// remove deletes a note that may be gone.
+func remove(point, path string) error {
+	if err := faults.Hit(point, path); err != nil {
+		return err
+	}
+	return ignoreMissing(os.Remove(path))
+}
 
 func wholeFile() *unix.Flock_t {
 	return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
