@@ -142,6 +142,9 @@ func (d *driver) build(p *plan, dir string, named func() error) error {
 
 // makeDir makes a private directory of the mapped root.
 func (d *driver) makeDir(path string, p *plan) error {
+	if err := faults.Hit("overlay.mkdir", path); err != nil {
+		return err
+	}
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return err
 	}
@@ -149,6 +152,9 @@ func (d *driver) makeDir(path string, p *plan) error {
 }
 
 func (d *driver) makeRoot(path string, p *plan) error {
+	if err := faults.Hit("overlay.root", path); err != nil {
+		return err
+	}
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return err
 	}
@@ -218,7 +224,7 @@ func (d *driver) create(p *plan, id graphdriver.ID) error {
 	if err := mkdir(p.home.linkDir(), 0o755); err != nil {
 		return err
 	}
-	err := d.build(p, l.dir(), func() error { return os.Symlink(target(id), p.home.symlink(p.link)) })
+	err := d.build(p, l.dir(), func() error { return nameLayer(p.home, p.link, id) })
 	if err == nil {
 		err = d.syncNew(l, len(p.lower) > 0)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // whiteouts is how the layers of this driver mark deletions.
@@ -151,6 +152,9 @@ func (d *driver) ApplyDiff(ctx context.Context, id, _ graphdriver.ID, diff io.Re
 		err = l.fillable()
 	}
 	if err != nil {
+		return 0, fmt.Errorf("apply diff to layer %s: %w", id, err)
+	}
+	if err := faults.Hit("overlay.apply", l.home.path); err != nil {
 		return 0, fmt.Errorf("apply diff to layer %s: %w", id, err)
 	}
 	size, err := d.extract(ctx, l.diff(), diff, opts)

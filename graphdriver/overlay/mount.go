@@ -83,6 +83,9 @@ func (d *driver) mount(ctx context.Context, l layerDir, point string, opts graph
 	if err := d.ensureHome(ctx); err != nil {
 		return err
 	}
+	if err := faults.Hit("overlay.point", point); err != nil {
+		return err
+	}
 	if err := d.makePoint(point, opts); err != nil {
 		return err
 	}
@@ -90,6 +93,9 @@ func (d *driver) mount(ctx context.Context, l layerDir, point string, opts graph
 		if err := d.prepareUpper(l, opts); err != nil {
 			return err
 		}
+	}
+	if err := faults.Hit("overlay.attach", point); err != nil {
+		return err
 	}
 	return d.attach(ctx, m, point, opts)
 }
@@ -194,6 +200,9 @@ func (d *driver) unmount(ctx context.Context, l layerDir) error {
 	if err != nil || !mounted {
 		return err
 	}
+	if err := faults.Hit("overlay.unmount", point); err != nil {
+		return err
+	}
 	if err := mountapi.Detach(point); err != nil {
 		return err
 	}
@@ -210,6 +219,9 @@ func (d *driver) unmount(ctx context.Context, l layerDir) error {
 // renewPoint replaces merged by a new directory (on-disk format, 4.5): copies of the mount in
 // other mount namespaces hold on to the old one, which then goes with them.
 func renewPoint(l layerDir) error {
+	if err := faults.Hit("overlay.renew", l.home.path); err != nil {
+		return err
+	}
 	var st unix.Stat_t
 	if err := unix.Lstat(l.path("merged"), &st); err != nil {
 		return err

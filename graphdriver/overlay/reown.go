@@ -10,6 +10,7 @@ import (
 
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/treecopy"
 )
 
@@ -40,6 +41,9 @@ func (s *staged) reown(ctx context.Context, parent graphdriver.ID, opts graphdri
 		return err
 	}
 	defer func() { err = errors.Join(err, put(context.WithoutCancel(ctx))) }()
+	if err := faults.Hit("overlay.copy", d.homes[0].path); err != nil {
+		return err
+	}
 	to := filepath.Join(s.tree, copyDir)
 	if err := os.Mkdir(to, 0o700); err != nil {
 		return err

@@ -34,7 +34,7 @@ func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
 	if l.home.readOnly() {
 		return fmt.Errorf("replace files of layer %s in %s: %w", id, l.home.path, errdefs.ErrReadOnly)
 	}
-	if err := faults.Hit("overlay.replace", l.dir()); err != nil {
+	if err := faults.Hit("overlay.replace", l.home.path); err != nil {
 		return err
 	}
 	if err := atomicfile.Exchange(filepath.Join(s.tree, "diff"), l.path("diff")); err != nil {

@@ -77,6 +77,9 @@ func (s *staged) ApplyDiff(ctx context.Context, diff io.Reader, opts graphdriver
 		return 0, errOver
 	}
 	defer s.wrote()
+	if err := faults.Hit("overlay.unpack", s.plan.home.path); err != nil {
+		return 0, fmt.Errorf("apply diff to staged layer: %w", err)
+	}
 	size, err := s.driver.extract(ctx, filepath.Join(s.tree, "diff"), diff, opts)
 	if err != nil {
 		return 0, fmt.Errorf("apply diff to staged layer: %w", err)
@@ -150,7 +153,7 @@ func (s *staged) move(id graphdriver.ID) error {
 	if err := mkdir(h.linkDir(), 0o755); err != nil {
 		return err
 	}
-	if err := os.Symlink(target(id), h.symlink(s.plan.link)); err != nil {
+	if err := nameLayer(h, s.plan.link, id); err != nil {
 		return err
 	}
 	err := renameNew(s.tree, l.dir())
@@ -161,6 +164,14 @@ func (s *staged) move(id graphdriver.ID) error {
 		return errors.Join(err, remove(h.symlink(s.plan.link)))
 	}
 	return nil
+}
+
+// nameLayer makes the symbolic link of a new layer.
+func nameLayer(h home, link linkID, id graphdriver.ID) error {
+	if err := faults.Hit("overlay.link", h.path); err != nil {
+		return err
+	}
+	return os.Symlink(target(id), h.symlink(link))
 }
 
 // Discard removes what is still there.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 func (d *driver) durable() bool { return d.settings.sync != graphdriver.SyncNone }
@@ -63,6 +64,9 @@ func (d *driver) syncFilesystem(h home) error {
 		return nil
 	}
 	return d.syncs.do(h, func() error {
+		if err := faults.Hit("overlay.sync", h.path); err != nil {
+			return fmt.Errorf("sync file system of %s: %w", h.path, err)
+		}
 		f, err := os.Open(h.path)
 		if err != nil {
 			return fmt.Errorf("sync: %w", err)

@@ -46,6 +46,9 @@ func (d *driver) Trash(ctx context.Context, id graphdriver.ID) (remove func() er
 	case l.home.readOnly():
 		return nil, fmt.Errorf("remove layer %s from %s: %w", id, l.home.path, errdefs.ErrReadOnly)
 	}
+	if err := faults.Hit("overlay.release", l.home.path); err != nil {
+		return nil, fmt.Errorf("remove layer %s: %w", id, err)
+	}
 	if err := d.release(l); err != nil {
 		return nil, fmt.Errorf("remove layer %s: %w", id, err)
 	}
@@ -101,6 +104,9 @@ func detachAll(point string) error {
 
 // trash takes the layer's link and directory away.
 func (d *driver) trash(ctx context.Context, l layerDir) (removeTree func() error, err error) {
+	if err := faults.Hit("overlay.unlink", l.home.path); err != nil {
+		return nil, err
+	}
 	if err := d.removeLinks(l); err != nil {
 		return nil, err
 	}
@@ -112,7 +118,7 @@ func (d *driver) trash(ctx context.Context, l layerDir) (removeTree func() error
 	if err != nil {
 		return nil, err
 	}
-	if err := faults.Hit("overlay.trash", l.dir()); err != nil {
+	if err := faults.Hit("overlay.trash", l.home.path); err != nil {
 		return nil, errors.Join(err, temp.Close())
 	}
 	err = steadily(func() error {

@@ -9,6 +9,7 @@ import (
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // Get returns the layer's directory. The option "ro" and the hints in opts are accepted and
@@ -67,6 +68,9 @@ func (d *driver) ApplyDiff(ctx context.Context, id, parent graphdriver.ID, diff 
 	}
 	if h.readOnly {
 		return 0, fmt.Errorf("apply diff to layer %s in %s: %w", id, h.path, errdefs.ErrReadOnly)
+	}
+	if err := faults.Hit("vfs.apply", h.path); err != nil {
+		return 0, err
 	}
 	size, err := d.Differ.ApplyDiff(ctx, id, parent, diff, opts)
 	if err != nil {

@@ -32,7 +32,7 @@ func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
 	if h.readOnly {
 		return fmt.Errorf("replace files of layer %s in %s: %w", id, h.path, errdefs.ErrReadOnly)
 	}
-	if err := faults.Hit("vfs.replace", h.layer(id)); err != nil {
+	if err := faults.Hit("vfs.replace", h.path); err != nil {
 		return err
 	}
 	if err := atomicfile.Exchange(s.tree, h.layer(id)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/tempdir"
 	"github.com/stratastore/strata/internal/treecopy"
 )
@@ -80,10 +81,16 @@ type staged struct {
 
 // begin makes the tree: a copy of from, or an empty directory of the mapped root.
 func (s *staged) begin(ctx context.Context, from string, opts graphdriver.CreateOptions) error {
+	if err := faults.Hit("vfs.mkdir", s.home.path); err != nil {
+		return err
+	}
 	if err := os.Mkdir(s.tree, 0o700); err != nil {
 		return err
 	}
 	if from != "" {
+		if err := faults.Hit("vfs.copy", from); err != nil {
+			return err
+		}
 		return treecopy.Copy(ctx, s.tree, from, treecopy.Options{
 			Unprivileged: s.driver.rootless, IgnoreChownErrors: s.driver.settings.ignoreChownErrors, Move: opts.Move(),
 		})
@@ -104,6 +111,9 @@ func (s *staged) ApplyDiff(ctx context.Context, diff io.Reader, opts graphdriver
 		return 0, errOver
 	}
 	s.dirty = true
+	if err := faults.Hit("vfs.unpack", s.home.path); err != nil {
+		return 0, fmt.Errorf("apply diff to staged layer: %w", err)
+	}
 	size, err := archive.Extract(ctx, s.tree, diff, archive.ExtractOptions{
 		Whiteouts: archive.WhiteoutNone, Mapping: opts.Mapping, Limits: opts.Limits,
 		IgnoreChownErrors: s.driver.settings.ignoreChownErrors, NoDevices: s.driver.rootless, ApplyRoot: true,
@@ -144,6 +154,9 @@ func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
 	defer unlock()
 	if err := s.driver.free(id); err != nil {
 		return err
+	}
+	if err := faults.Hit("vfs.rename", s.home.path); err != nil {
+		return fmt.Errorf("adopt layer %s: %w", id, err)
 	}
 	if err := renameNew(s.tree, s.home.layer(id)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

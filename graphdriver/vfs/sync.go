@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // syncFilesystem flushes everything that was written to the file system of h: one call is
@@ -29,6 +30,9 @@ func (d *driver) syncDirs(dirs ...string) error {
 func (d *driver) durable(dir string, sync func(*os.File) error) error {
 	if d.settings.sync == graphdriver.SyncNone {
 		return nil
+	}
+	if err := faults.Hit("vfs.sync", dir); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
 	}
 	f, err := os.Open(dir)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/tempdir"
 )
 
@@ -48,6 +49,9 @@ func (d *driver) Trash(ctx context.Context, id graphdriver.ID) (remove func() er
 }
 
 func (d *driver) trash(h home, tree string) (remove func() error, err error) {
+	if err := faults.Hit("vfs.trash", h.path); err != nil {
+		return nil, err
+	}
 	temp, err := tempdir.New(h.temp())
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return func() error { return tempdir.RemoveTree(tree) }, nil
