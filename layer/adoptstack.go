@@ -9,6 +9,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/tempdir"
 )
 
@@ -175,6 +176,9 @@ func (s *stackAdoption) fill(ctx context.Context) error {
 		if err := s.tx.store.writeData(s.ids[i], a.Options.BigData); err != nil {
 			return fmt.Errorf("create layer %s: %w", s.ids[i], err)
 		}
+	}
+	if err := faults.Hit("layer.trees", s.tx.store.opts.GraphDir); err != nil {
+		return fmt.Errorf("create layers: %w", err)
 	}
 	if err := s.adoptTrees(ctx); err != nil {
 		return fmt.Errorf("create layers: %w", err)

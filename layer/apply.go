@@ -11,6 +11,7 @@ import (
 
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/tempdir"
 )
 
@@ -184,6 +185,9 @@ func (a *application) forget(ctx context.Context, tx *WriteTx, r *Record) error 
 	path, err := splitPath(a.store.opts.GraphDir, a.id)
 	if err != nil {
 		return err
+	}
+	if err := faults.Hit("layer.apply.forget", path); err != nil {
+		return fmt.Errorf("remove old tar-split: %w", err)
 	}
 	if err := os.Remove(path); err != nil && !isMissing(err) {
 		return fmt.Errorf("remove old tar-split: %w", err)

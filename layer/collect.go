@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/lease"
 	"github.com/stratastore/strata/internal/tempdir"
 )
@@ -82,6 +83,9 @@ func (s *Store) releaseDriver(ctx context.Context) (err error) {
 		return fmt.Errorf("clean up: %w", err)
 	}
 	defer func() { err = errors.Join(err, held.Unlock()) }()
+	if err := faults.Hit("layer.release", s.opts.GraphDir); err != nil {
+		return fmt.Errorf("clean up: %w", err)
+	}
 	if _, err := held.Touch(); err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // Delete removes layers; a parent and its children may be given together, in any
@@ -75,6 +77,9 @@ func (tx *WriteTx) flag(ctx context.Context, ids []ID) error {
 		if err := tx.update(id, (*Record).setIncomplete); err != nil {
 			return errors.Join(err, tx.unflag(ids))
 		}
+	}
+	if err := faults.Hit("layer.flag", tx.store.opts.GraphDir); err != nil {
+		return errors.Join(err, tx.unflag(ids))
 	}
 	if err := tx.records.Save(ctx); err != nil {
 		return errors.Join(err, tx.unflag(ids))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/recordfile"
 )
 
@@ -159,6 +160,9 @@ func (s *Store) unmount(ctx context.Context, mounts *recordfile.WriteTx[mountRec
 // put undoes every Get that this process did for the layer, and at least one:
 // the driver then unmounts what another process has mounted.
 func (s *Store) put(ctx context.Context, id ID) error {
+	if err := faults.Hit("layer.put", s.opts.GraphDir); err != nil {
+		return err
+	}
 	for range max(1, s.gets.take(id)) {
 		if err := s.driver().Put(ctx, graphdriver.ID(id)); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/lockfile"
 )
@@ -80,6 +81,9 @@ func setMount(tx *recordfile.WriteTx[mountRecord], m mountRecord) error {
 
 // forgetMounts removes the entries of layers that are going away.
 func (s *Store) forgetMounts(ctx context.Context, ids []ID) error {
+	if err := faults.Hit("layer.mounts.forget", s.opts.RunDir); err != nil {
+		return err
+	}
 	tx, err := s.beginMounts(ctx)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/idmap"
 	"github.com/stratastore/strata/internal/tempdir"
 )
@@ -104,6 +105,9 @@ func (s *Store) splitFileOf(l Layer) (*os.File, error) {
 
 // copySplit takes over a tar-split as it is.
 func copySplit(path string, in io.Reader) (*splitFile, error) {
+	if err := faults.Hit("layer.split.copy", path); err != nil {
+		return nil, fmt.Errorf("copy tar-split: %w", err)
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("copy tar-split: %w", err)

@@ -3,6 +3,7 @@ package layer
 import (
 	"context"
 
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/recordfile"
 )
 
@@ -18,6 +19,9 @@ func needsRepair(tx *recordfile.ReadTx[Record]) bool {
 // that can not be removed (something holds its mount) stays flagged, for the next
 // load to try again, and keeps nobody from using the others.
 func (s *Store) repair(ctx context.Context, tx *recordfile.WriteTx[Record]) error {
+	if err := faults.Hit("layer.repair", s.opts.GraphDir); err != nil {
+		return err
+	}
 	bin := &trash{store: s}
 	s.later(bin.empty)
 	var gone []ID

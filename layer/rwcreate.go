@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/objectid"
 )
 
@@ -155,6 +156,9 @@ func (n *newRW) fillInit(ctx context.Context) (err error) {
 		_, unmountErr := s.Unmount(undo, n.init, UnmountOptions{})
 		err = errors.Join(err, unmountErr)
 	}()
+	if err := faults.Hit("layer.init", path); err != nil {
+		return fmt.Errorf("fill init layer: %w", err)
+	}
 	if err := n.opts.Init(ctx, path); err != nil {
 		return fmt.Errorf("fill init layer: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // splitBuffer is how many bytes of tar-split lines are gathered before they are
@@ -30,6 +31,9 @@ type splitFile struct {
 
 // newSplitFile creates the file; the caller calls finish or abort.
 func newSplitFile(path string) (*splitFile, error) {
+	if err := faults.Hit("layer.split.create", path); err != nil {
+		return nil, fmt.Errorf("create tar-split: %w", err)
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create tar-split: %w", err)
@@ -57,6 +61,9 @@ func (s *splitFile) finish() error {
 
 // sync makes the content durable.
 func (s *splitFile) sync() error {
+	if err := faults.Hit("layer.split.sync", s.file.Name()); err != nil {
+		return fmt.Errorf("sync tar-split: %w", err)
+	}
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("sync tar-split: %w", err)
 	}
@@ -69,6 +76,9 @@ func (s *splitFile) adopt(dir string, id ID, durable bool) error {
 	path, err := splitPath(dir, id)
 	if err != nil {
 		return err
+	}
+	if err := faults.Hit("layer.split.rename", dir); err != nil {
+		return fmt.Errorf("adopt tar-split: %w", err)
 	}
 	if err := os.Rename(s.file.Name(), path); err != nil {
 		return fmt.Errorf("adopt tar-split: %w", err)

@@ -10,11 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // spoolFile makes a file in dir that no name leads to, so that it goes with its
 // last descriptor however the process ends.
 func spoolFile(dir string) (*os.File, error) {
+	if err := faults.Hit("layer.spool", dir); err != nil {
+		return nil, fmt.Errorf("create spool file: %w", err)
+	}
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err == nil {
 		return os.NewFile(uintptr(fd), dir+"/(spool)"), nil

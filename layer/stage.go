@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/idmap"
 	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/internal/tempdir"
@@ -67,6 +68,9 @@ func (s *Store) Stage(ctx context.Context, opts StageOptions, blob io.Reader) (*
 		return nil, err
 	}
 	s.sweep(ctx)
+	if err := faults.Hit("layer.stage", s.opts.GraphDir); err != nil {
+		return nil, err
+	}
 	dir, err := tempdir.New(s.tempRoot())
 	if err != nil {
 		return nil, err
@@ -153,6 +157,9 @@ func (st *Stage) DiffID() DiffID { return DiffID(st.in.Diff) }
 func (st *Stage) Sync(ctx context.Context) error {
 	if st.synced || !st.store.durable() {
 		return nil
+	}
+	if err := faults.Hit("layer.sync", st.store.opts.GraphDir); err != nil {
+		return fmt.Errorf("sync staged layer: %w", err)
 	}
 	// The tree first: drivers flush the whole file system, tar-split included, and
 	// then there is nothing left to wait for.

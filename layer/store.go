@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/internal/tempdir"
 	"github.com/stratastore/strata/lockfile"
@@ -128,6 +129,9 @@ func (s *Store) syncContent() error {
 }
 
 func syncFilesystem(dir string) error {
+	if err := faults.Hit("layer.syncfs", dir); err != nil {
+		return fmt.Errorf("sync file system of %s: %w", dir, err)
+	}
 	f, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/tempdir"
 )
 
@@ -24,6 +25,9 @@ type trash struct {
 // success, so a deletion can be repeated.
 func (t *trash) add(ctx context.Context, id ID) error {
 	t.store.gets.take(id)
+	if err := faults.Hit("layer.trash", t.store.opts.GraphDir); err != nil {
+		return err
+	}
 	if err := t.addContent(ctx, graphdriver.ID(id)); err != nil {
 		return err
 	}

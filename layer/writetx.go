@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/recordfile"
 )
 
@@ -71,6 +72,9 @@ func (tx *WriteTx) end(ctx context.Context) error {
 func (tx *WriteTx) undo(ctx context.Context, ids ...ID) error {
 	if len(ids) == 0 {
 		return nil
+	}
+	if err := faults.Hit("layer.undo", tx.store.opts.GraphDir); err != nil {
+		return fmt.Errorf("undo layers: %w", err)
 	}
 	for _, id := range ids {
 		if err := tx.update(id, (*Record).setIncomplete); err != nil {
