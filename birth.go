@@ -7,6 +7,7 @@ import (
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -91,11 +92,17 @@ func (b *birth) adopt(ctx context.Context, empty *emptyLayer) (c container.Conta
 		return c, "", err
 	}
 	defer end(note, &err)
+	if err := faults.Hit("strata.container.layer", b.roots.graph); err != nil {
+		return c, "", err
+	}
 	l, err := empty.create(ctx, t, place.layer)
 	if err != nil {
 		return c, "", err
 	}
 	place.Layer = l.ID
+	if err := faults.Hit("strata.container.record", b.roots.graph); err != nil {
+		return c, "", err
+	}
 	if c, err = t.writeContainers.Adopt(ctx, b.stage, place.Place); err != nil {
 		return container.Container{}, "", err
 	}
@@ -103,6 +110,9 @@ func (b *birth) adopt(ctx context.Context, empty *emptyLayer) (c container.Conta
 	// about it; the other order would leave a container without a layer.
 	if err := t.writeLayers.Commit(ctx); err != nil {
 		return container.Container{}, "", err
+	}
+	if err := faults.Hit("strata.container.commit", b.roots.graph); err != nil {
+		return container.Container{}, l.ID, err
 	}
 	if err := t.writeContainers.Commit(ctx); err != nil {
 		if t.writeContainers.Uncertain() {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -102,6 +103,9 @@ func (s *Store) deleteContainer(ctx context.Context, t *tx, c container.Containe
 	}
 	if err := t.writeContainers.Commit(ctx); err != nil {
 		return errors.Join(err, t.close())
+	}
+	if err := faults.Hit("strata.delete.layer", s.roots.graph); err != nil {
+		return fmt.Errorf("container %s is deleted, its layer is not: %w", c.ID, err)
 	}
 	if err := t.deleteLayers(ctx, layers...); err != nil {
 		return fmt.Errorf("container %s is deleted, its layer is not: %w", c.ID, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/unfinished"
 	"github.com/stratastore/strata/layer"
 )
@@ -70,6 +71,9 @@ func (s *Store) deleteImage(ctx context.Context, t *tx, id image.ID, going, stay
 	}
 	if err := t.writeImages.Commit(ctx); err != nil {
 		return errors.Join(err, t.close())
+	}
+	if err := faults.Hit("strata.delete.layers", s.roots.graph); err != nil {
+		return fmt.Errorf("image %s is deleted, its layers are not: %w", id, err)
 	}
 	err = t.leaveForCollection(staying)
 	if err == nil {

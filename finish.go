@@ -14,6 +14,7 @@ import (
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/unfinished"
 	"github.com/stratastore/strata/layer"
 )
@@ -108,6 +109,9 @@ func (s *Store) finishDead(ctx context.Context, drafts bool) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := faults.Hit("strata.finish", s.roots.graph); err != nil {
+		return err
+	}
 	var layers []layer.ID
 	for _, n := range dead {
 		for _, it := range n.Items {
@@ -122,6 +126,9 @@ func (s *Store) finishDead(ctx context.Context, drafts bool) (err error) {
 		}
 	}
 	if cleanup, err = t.dropUnneeded(ctx, layers); err != nil {
+		return err
+	}
+	if err := faults.Hit("strata.finish.commit", s.roots.graph); err != nil {
 		return err
 	}
 	if err := t.commit(ctx); err != nil {

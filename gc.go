@@ -15,6 +15,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/lease"
 	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/internal/tempdir"
@@ -228,6 +229,9 @@ func (c *collector) take(ctx context.Context, i int, o Orphan) error {
 	if point := c.mountBelow(o.Path); point != "" {
 		return fmt.Errorf("%s is mounted: %w", point, errdefs.ErrInUse)
 	}
+	if err := faults.Hit("strata.gc.take", o.Path); err != nil {
+		return err
+	}
 	if c.keep != nil {
 		if err := c.keep(o); err != nil {
 			return err
@@ -299,6 +303,9 @@ func (c *collector) emptyBins() error {
 
 // removePair removes the pairs of a temp root whose users died, and with them path.
 func removePair(ctx context.Context, path string) error {
+	if err := faults.Hit("strata.gc.remove", path); err != nil {
+		return err
+	}
 	err := tempdir.Recover(ctx, filepath.Dir(path))
 	if _, statErr := os.Lstat(path); errors.Is(statErr, fs.ErrNotExist) {
 		return nil

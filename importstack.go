@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -131,6 +132,9 @@ func (b *stackImport) stage(ctx context.Context, l StackLayer) error {
 }
 
 func (b *stackImport) add(ctx context.Context, opts layer.StageOptions, tar io.Reader) error {
+	if err := faults.Hit("strata.import.stage", b.store.roots.graph); err != nil {
+		return err
+	}
 	below := b.plan.Parent
 	var st *layer.Stage
 	var err error
@@ -164,6 +168,9 @@ func (b *stackImport) adopt(ctx context.Context) (layers []layer.Layer, err erro
 	defer t.end(&err)
 	if _, err := t.parentFor(string(b.plan.Parent)); err != nil {
 		return nil, err
+	}
+	if err := faults.Hit("strata.import.adopt", b.store.roots.graph); err != nil {
+		return nil, fmt.Errorf("import layers: %w", err)
 	}
 	if layers, err = t.writeLayers.AdoptStack(ctx, b.stack...); err != nil {
 		return nil, fmt.Errorf("import layers: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -191,6 +192,9 @@ func (s *Store) adoptLayer(ctx context.Context, st *layer.Stage, plan layer.Crea
 	}
 	defer t.end(&err)
 	if _, err := t.parentFor(string(plan.Parent)); err != nil {
+		return layer.Layer{}, err
+	}
+	if err := faults.Hit("strata.adopt", s.roots.graph); err != nil {
 		return layer.Layer{}, err
 	}
 	if l, err = t.writeLayers.Adopt(ctx, st, plan); err != nil {

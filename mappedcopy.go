@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -18,6 +19,9 @@ var errNeedsCopy = errdefs.New(errdefs.ErrNotFound, "image has no layer with the
 // The copy is made with no lock held. When somebody else has added such a copy meanwhile,
 // that one does.
 func (b *birth) addCopy(ctx context.Context, p site) (err error) {
+	if err := faults.Hit("strata.copy.stage", b.roots.graph); err != nil {
+		return err
+	}
 	st, err := b.layers.StageCopy(ctx, p.copyOf, p.copyMapping)
 	if err != nil {
 		return err
@@ -72,6 +76,9 @@ func (b *birth) adoptCopy(ctx context.Context, st *layer.Stage, p site) (saved l
 	// about it; the other order would leave an image with a copy that is not there.
 	if err := t.writeLayers.Commit(ctx); err != nil {
 		return "", err
+	}
+	if err := faults.Hit("strata.copy.commit", b.roots.graph); err != nil {
+		return l.ID, err
 	}
 	if err := t.writeImages.Commit(ctx); err != nil {
 		return l.ID, err

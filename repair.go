@@ -10,6 +10,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -99,6 +100,9 @@ func (r *repairer) ordered(in []Finding) []Finding {
 func (r *repairer) cure(ctx context.Context, f Finding) error {
 	if f.ReadOnly {
 		return fmt.Errorf("%s %s is in a store that is only read: %w", f.Kind, f.ID, errdefs.ErrReadOnly)
+	}
+	if err := faults.Hit("strata.repair", r.store.roots.graph); err != nil {
+		return err
 	}
 	switch f.Repair {
 	case RepairOpen:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/lockfile"
 )
 
@@ -45,7 +46,13 @@ func (r *repairer) restoreRecords(ctx context.Context, f Finding) (err error) {
 			return err
 		}
 	}
+	if err := faults.Hit("strata.restore.write", f.Path); err != nil {
+		return err
+	}
 	if _, err := atomicfile.Write(f.Path, data, atomicfile.Options{Mode: 0o600}); err != nil {
+		return err
+	}
+	if err := faults.Hit("strata.restore.token", f.Path); err != nil {
 		return err
 	}
 	_, err = held.Touch()

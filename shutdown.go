@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/layer"
 	"github.com/stratastore/strata/lockfile"
 )
@@ -52,6 +53,9 @@ func (s *Store) Shutdown(ctx context.Context, force bool) (mounted []layer.ID, e
 // releaseDriver tells the other processes by a new token, then cleans up
 // (on-disk format, 3.5).
 func (s *Store) releaseDriver(ctx context.Context, held *lockfile.Held) error {
+	if err := faults.Hit("strata.shutdown", s.roots.graph); err != nil {
+		return fmt.Errorf("shut down: %w", err)
+	}
 	if _, err := held.Touch(); err != nil {
 		return fmt.Errorf("shut down: %w", err)
 	}

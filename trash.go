@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // trashBin is a dated folder for what a repair takes out of the store.
@@ -33,6 +34,9 @@ func (b *trashBin) keep(object, path string) error {
 		return nil
 	}
 	dir := filepath.Join(b.dir, object)
+	if err := faults.Hit("strata.trash.keep", dir); err != nil {
+		return fmt.Errorf("move %s to the trash: %w", path, err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make trash folder: %w", err)
 	}
@@ -69,6 +73,9 @@ func (b *trashBin) keepAround(from, to string) error {
 // note writes what a record said beside what was kept of the object.
 func (b *trashBin) note(object string, record []byte) error {
 	dir := filepath.Join(b.dir, object)
+	if err := faults.Hit("strata.trash.note", dir); err != nil {
+		return fmt.Errorf("make trash folder: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make trash folder: %w", err)
 	}

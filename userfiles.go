@@ -14,6 +14,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // maxUserFile caps what ContainerFile takes into memory, in bytes.
@@ -102,7 +103,13 @@ func writeInside(dir, name string, data []byte, sync bool) (err error) {
 		return err
 	}
 	temp := filepath.Join(parent, atomicfile.TempPrefix+filepath.Base(name)+strconv.FormatUint(rand.Uint64(), 10))
+	if err := faults.Hit("strata.file.write", dir); err != nil {
+		return err
+	}
 	if err := writeNew(root, temp, data, sync); err != nil {
+		return errors.Join(err, root.Remove(temp))
+	}
+	if err := faults.Hit("strata.file.rename", dir); err != nil {
 		return errors.Join(err, root.Remove(temp))
 	}
 	if err := root.Rename(temp, name); err != nil {
