@@ -3,11 +3,11 @@ package dockerroot
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
-	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/oci"
 )
 
@@ -39,22 +39,27 @@ func (r *Root) readFacts(img *imageEntry) {
 	}
 }
 
-// keepFacts stores them with the image.
-func (r *Root) keepFacts(ctx context.Context, store oci.Store, img Image, loaded oci.Loaded) error {
-	if loaded.Existed {
-		return nil // from an earlier import, or not Docker's
+// withFacts is a store that keeps what Docker knew of an image with the image itself, in the
+// same save: an import that is killed leaves both or neither.
+type withFacts struct {
+	oci.Store
+	facts []image.BigDatum
+}
+
+func (s withFacts) CreateImage(ctx context.Context, opts image.CreateOptions) (image.Image, error) {
+	opts.BigData = slices.Concat(opts.BigData, s.facts)
+	return s.Store.CreateImage(ctx, opts)
+}
+
+// facts are the data that the image gets. One that the store has already, from an earlier
+// import or not from Docker, stays as it is.
+func (i Image) facts() []image.BigDatum {
+	var facts []image.BigDatum
+	if i.Parent != "" {
+		facts = append(facts, image.BigDatum{Key: DataParent, Data: []byte(i.Parent)})
 	}
-	facts := map[string]string{}
-	if img.Parent != "" {
-		facts[DataParent] = img.Parent.String()
+	if !i.LastUpdated.IsZero() {
+		facts = append(facts, image.BigDatum{Key: DataLastUpdated, Data: []byte(i.LastUpdated.UTC().Format(time.RFC3339Nano))})
 	}
-	if !img.LastUpdated.IsZero() {
-		facts[DataLastUpdated] = img.LastUpdated.UTC().Format(time.RFC3339Nano)
-	}
-	for key, value := range facts {
-		if err := store.SetBigData(ctx, strata.KindImage, string(loaded.ID), key, []byte(value)); err != nil {
-			return fmt.Errorf("image %s: keep %s: %w", loaded.ID, key, err)
-		}
-	}
-	return nil
+	return facts
 }

@@ -1,6 +1,7 @@
 package dockerroot_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/dockerroot"
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/storetest"
 )
 
 // TestFacts: parent and last change are kept; those that are damaged are left out.
@@ -44,5 +46,27 @@ func TestFacts(t *testing.T) {
 		if string(got) != tt.want || (err == nil) != (tt.want != "") {
 			t.Errorf("%s of %s: %q, %v; want %q", tt.key, tt.image, got, err, tt.want)
 		}
+	}
+}
+
+// inOneSave is a store that takes no data for an image once the image is recorded.
+type inOneSave struct{ *storetest.Store }
+
+func (inOneSave) SetBigData(context.Context, strata.Kind, string, string, []byte) error {
+	return errors.New("a second save")
+}
+
+// TestFactsComeWithTheImage: a kill after the image's record leaves nothing to be added.
+func TestFactsComeWithTheImage(t *testing.T) {
+	m := newMade(t, "overlay2")
+	id, _ := m.build("app:1", topTar(t))
+	m.write(m.image(filepath.Join("imagedb/metadata/sha256", id.Encoded(), "lastUpdated")), []byte("2024-05-06T07:08:09Z"))
+	r, s := m.open(dockerroot.Options{}), newStore(t, "overlay")
+	results, err := r.Import(t.Context(), inOneSave{s}, r.Images(false), dockerroot.ImportOptions{})
+	if err != nil || results[0].Err != nil {
+		t.Fatal(results, err)
+	}
+	if got, err := s.BigData(t.Context(), strata.KindImage, id.Encoded(), dockerroot.DataLastUpdated); err != nil || string(got) != "2024-05-06T07:08:09Z" {
+		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -79,10 +79,7 @@ func (r *Root) importOne(ctx context.Context, store oci.Store, result *Result, o
 	src, lost, err := r.sourceFor(ctx, result.Image.ID, opts)
 	if err == nil {
 		var list []oci.Loaded
-		list, err = oci.Load(ctx, store, src, oci.LoadOptions{Progress: opts.Progress})
-		if err == nil {
-			err = r.keepFacts(ctx, store, result.Image, list[0])
-		}
+		list, err = oci.Load(ctx, withFacts{store, result.Image.facts()}, src, oci.LoadOptions{Progress: opts.Progress})
 		if err = errors.Join(err, src.Close()); err == nil {
 			result.Loaded, result.Rehashed = list[0], lost
 			return nil
