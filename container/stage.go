@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,7 +82,7 @@ func newRecord(opts CreateOptions) (Record, error) {
 	if err := r.ID.Validate(); err != nil {
 		return Record{}, err
 	}
-	if err := objectid.ValidateNames("container", r.Names); err != nil {
+	if err := errors.Join(objectid.ValidateNames("container", r.Names), objectid.ValidateText("metadata", r.Metadata)); err != nil {
 		return Record{}, err
 	}
 	for _, it := range opts.BigData {

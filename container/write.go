@@ -111,8 +111,11 @@ func (tx *WriteTx) changeNames(id ID, added []string, change func([]string) []st
 	return names, nil
 }
 
-// SetMetadata replaces the creator's text.
+// SetMetadata replaces the creator's text; errdefs.ErrInvalid for what is not UTF-8.
 func (tx *WriteTx) SetMetadata(id ID, text string) error {
+	if err := objectid.ValidateText("metadata", text); err != nil {
+		return err
+	}
 	return tx.update(id, func(r *Record) { r.Metadata = text })
 }
 

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -110,7 +111,7 @@ func validate(r Record) error {
 	if err := r.ID.Validate(); err != nil {
 		return err
 	}
-	if err := objectid.ValidateNames("image", r.Names); err != nil {
+	if err := errors.Join(objectid.ValidateNames("image", r.Names), objectid.ValidateText("metadata", r.Metadata)); err != nil {
 		return err
 	}
 	for name, raw := range r.Flags {

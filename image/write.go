@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/objectid"
 	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/layer"
@@ -131,8 +132,11 @@ func (tx *WriteTx) homeOf(id ID) (int, error) {
 	return 0, ErrUnknown
 }
 
-// SetMetadata replaces the creator's text.
+// SetMetadata replaces the creator's text; errdefs.ErrInvalid for what is not UTF-8.
 func (tx *WriteTx) SetMetadata(id ID, text string) error {
+	if err := objectid.ValidateText("metadata", text); err != nil {
+		return err
+	}
 	return tx.update(id, func(r *Record) error {
 		r.Metadata = text
 		return nil

@@ -28,12 +28,16 @@ func (tx *WriteTx) SetNames(id ID, names ...string) error {
 }
 
 // AddNames puts names in front of the layer's own, in the order given; see SetNames.
+// Old records may hold names that it would refuse; they stay.
 func (tx *WriteTx) AddNames(id ID, names ...string) error {
 	l, err := tx.own(id)
 	if err != nil {
 		return err
 	}
-	return tx.SetNames(id, slices.Concat(names, l.Names)...)
+	if err := objectid.ValidateNames("layer", names); err != nil {
+		return err
+	}
+	return tx.records.AssignNames(string(id), objectid.Unique(slices.Concat(names, l.Names)))
 }
 
 // RemoveNames takes names away; those that the layer does not have do not matter.
@@ -59,8 +63,12 @@ func (tx *WriteTx) own(id ID) (Record, error) {
 	return r, err
 }
 
-// SetMetadata replaces the creator's text. ErrUnknown. The change is saved by Commit.
+// SetMetadata replaces the creator's text. ErrUnknown; errdefs.ErrInvalid for what
+// is not UTF-8. The change is saved by Commit.
 func (tx *WriteTx) SetMetadata(id ID, text string) error {
+	if err := objectid.ValidateText("metadata", text); err != nil {
+		return err
+	}
 	return tx.update(id, func(r *Record) { r.Metadata = text })
 }
 

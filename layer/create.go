@@ -140,7 +140,7 @@ func (tx *WriteTx) free(r *Record) error {
 	if err := r.ID.Validate(); err != nil {
 		return err
 	}
-	if err := objectid.ValidateNames("layer", r.Names); err != nil {
+	if err := errors.Join(objectid.ValidateNames("layer", r.Names), objectid.ValidateText("metadata", r.Metadata), objectid.ValidateText("mount label", r.MountLabel)); err != nil {
 		return err
 	}
 	for _, key := range r.BigDataNames {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
@@ -41,13 +42,14 @@ func (id ID) String() string        { return string(id) }
 var reservedNames = map[ID]bool{tempName: true}
 
 // Validate refuses what must not become a path component: the rules of
-// graphdriver.ID, since the ID names the layer's place in the driver too, and the
-// names of record files, locks and tar-splits that lie beside the layers' data.
+// graphdriver.ID, since the ID names the layer's place in the driver too, the
+// names of record files, locks and tar-splits that lie beside the layers' data,
+// and what is not UTF-8, which the record would not give back.
 func (id ID) Validate() error {
 	if err := graphdriver.ID(id).Validate(); err != nil {
 		return err
 	}
-	if reservedNames[id] || hasSuffix(id, ".json", ".lock", splitSuffix) {
+	if reservedNames[id] || !utf8.ValidString(string(id)) || hasSuffix(id, ".json", ".lock", splitSuffix) {
 		return fmt.Errorf("layer ID %q: %w", string(id), errdefs.ErrInvalid)
 	}
 	return nil

@@ -239,3 +239,19 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestBytesAsKey: the record could not give the key back, so that nothing would lead to the file.
+func TestBytesAsKey(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "id")
+	err := bigdata.Write(dir, "a\xff", []byte("x"), bigdata.Options{})
+	if !errors.Is(err, bigdata.ErrBadKey) {
+		t.Errorf("Write: %v, want ErrBadKey", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("directory: %v, want none", err)
+	}
+	_, err = bigdata.StageItems(context.Background(), t.TempDir(), []bigdata.Item{{Key: "a\xff"}}, bigdata.Options{})
+	if !errors.Is(err, bigdata.ErrBadKey) {
+		t.Errorf("StageItems: %v, want ErrBadKey", err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -42,11 +43,15 @@ func Write(dir, key string, data []byte, opts Options) error {
 	return nil
 }
 
-// newFileName is FileName with room left for temporary names.
+// newFileName is FileName for an item that is written: with room left for temporary
+// names, and refusing keys that a record would give back as others.
 func newFileName(key string) (string, error) {
 	name, err := FileName(key)
 	if err != nil {
 		return "", err
+	}
+	if !utf8.ValidString(key) {
+		return "", fmt.Errorf("key %q is not UTF-8: %w", key, ErrBadKey)
 	}
 	if len(name) > maxNewName {
 		return "", fmt.Errorf("key %.40q… makes a file name of %d bytes: %w", key, len(name), ErrBadKey)

@@ -28,7 +28,7 @@ func checkID(id interface{ Validate() error }, text string) error {
 	if text == "" {
 		return nil // one is made
 	}
-	return errdefs.WithHint(id.Validate(), "an ID is a name without blanks, slashes and a dot in front; leave --id out to have one made")
+	return errdefs.WithHint(id.Validate(), "an ID is UTF-8, without slashes, control characters and a dot in front; leave --id out to have one made")
 }
 
 // argument returns an optional argument.

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/stratastore/strata/internal/cli/option"
-	"github.com/stratastore/strata/internal/cli/userns"
 )
 
 // programName is the command's own name.
@@ -32,7 +31,7 @@ type modern struct {
 func newModern(env Env) *modern {
 	g := &globals{unshare: env.needsNamespace(), logLevel: "warn", logFormat: "text"}
 	m := &modern{env: env, verbs: modernVerbs(), globals: g, session: newSession(env, g, false)}
-	m.printer = &modernPrinter{out: env.Stdout, err: env.Stderr, terminal: env.Terminal, inNamespace: userns.Inside(env.Config.Getenv)}
+	m.printer = newModernPrinter(env)
 	m.root = m.command()
 	return m
 }

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"syscall"
+
+	"github.com/stratastore/strata/internal/cli/table"
+	"github.com/stratastore/strata/internal/cli/userns"
 )
 
 // modernPrinter prints for people on a terminal, for pipes, and JSON on request.
@@ -17,6 +20,34 @@ type modernPrinter struct {
 	inNamespace bool
 }
 
+func newModernPrinter(env Env) *modernPrinter {
+	p := &modernPrinter{out: env.Stdout, err: env.Stderr, terminal: env.Terminal, inNamespace: userns.Inside(env.Config.Getenv)}
+	if env.Terminal.Out {
+		p.out = screen{env.Stdout}
+	}
+	if env.Terminal.Err {
+		p.err = screen{env.Stderr}
+	}
+	return p
+}
+
+// screen is a terminal, which gets nothing but text: names and errors can hold
+// what other people want it to do.
+type screen struct{ w io.Writer }
+
+func (s screen) Write(text []byte) (int, error) {
+	clean := bytes.Map(func(r rune) rune {
+		if table.IsControl(r) && r != '\n' && r != '\t' {
+			return '?'
+		}
+		return r
+	}, text)
+	if _, err := s.w.Write(clean); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
 func (p *modernPrinter) show(c *Call, r Result) error {
 	if p.json {
 		value, err := r.JSON, error(nil)
@@ -26,7 +57,7 @@ func (p *modernPrinter) show(c *Call, r Result) error {
 		return errorsJoin(err, writeJSON(p.out, value, ""))
 	}
 	if p.terminal.Out && (r.Table != nil || len(r.Notes) > 0) {
-		return p.screen(r)
+		return p.screenful(r)
 	}
 	if r.Text == nil {
 		return nil
@@ -37,8 +68,8 @@ func (p *modernPrinter) show(c *Call, r Result) error {
 	return err
 }
 
-// screen prints for a terminal.
-func (p *modernPrinter) screen(r Result) error {
+// screenful prints for a terminal.
+func (p *modernPrinter) screenful(r Result) error {
 	if r.Table != nil {
 		t, err := r.Table()
 		if err != nil {

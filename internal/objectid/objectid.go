@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stratastore/strata/errdefs"
 )
@@ -29,15 +30,15 @@ func New() string {
 
 // Validate refuses what must not become a path: empty, too long, a leading dot,
 // slash, NUL, newline and other control characters, the endings of the record
-// and lock files that lie beside the objects. The kind ("image") is for the
-// error, an errdefs.ErrInvalid.
+// and lock files that lie beside the objects; and what is not UTF-8, which its
+// record would not give back. The kind ("image") is for the error, an errdefs.ErrInvalid.
 func Validate(kind, id string) error {
 	switch {
 	case id == "":
 		return fmt.Errorf("%s ID is empty: %w", kind, errdefs.ErrInvalid)
 	case len(id) > maxID:
 		return fmt.Errorf("%s ID of %d bytes is too long: %w", kind, len(id), errdefs.ErrInvalid)
-	case id[0] == '.' || strings.ContainsFunc(id, isBad),
+	case id[0] == '.' || strings.ContainsFunc(id, isBad), !utf8.ValidString(id),
 		strings.HasSuffix(id, ".json"), strings.HasSuffix(id, ".lock"):
 		return fmt.Errorf("%s ID %q: %w", kind, id, errdefs.ErrInvalid)
 	}
@@ -47,14 +48,25 @@ func Validate(kind, id string) error {
 func isBad(r rune) bool { return r == '/' || r < ' ' || r == 0x7f }
 
 // ValidateNames refuses empty names and names with NUL or newline, which lists
-// could not show; the kind is for the error, an errdefs.ErrInvalid.
+// could not show, and names that are not UTF-8, which records could not keep; the
+// kind is for the error, an errdefs.ErrInvalid.
 func ValidateNames(kind string, names []string) error {
 	for _, n := range names {
-		if n == "" || strings.ContainsAny(n, "\x00\n") {
-			return errdefs.WithHint(fmt.Errorf("%s name %q: %w", kind, n, errdefs.ErrInvalid), "a name has at least one character, and is one line")
+		if n == "" || strings.ContainsAny(n, "\x00\n") || !utf8.ValidString(n) {
+			return errdefs.WithHint(fmt.Errorf("%s name %q: %w", kind, n, errdefs.ErrInvalid), "a name has at least one character, is one line, and UTF-8")
 		}
 	}
 	return nil
+}
+
+// ValidateText refuses text that is not UTF-8: JSON has no way to keep it, and would
+// put other characters in its place. What it is ("metadata") is for the error, an
+// errdefs.ErrInvalid.
+func ValidateText(what, text string) error {
+	if utf8.ValidString(text) {
+		return nil
+	}
+	return errdefs.WithHint(fmt.Errorf("%s that is not UTF-8: %w", what, errdefs.ErrInvalid), "bytes of any kind can be attached as a data item: `strata help set-image-data`")
 }
 
 // Unique returns names without repetitions, keeping the first of each.

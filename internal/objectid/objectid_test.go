@@ -23,7 +23,7 @@ func TestNew(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	for _, id := range []string{"", ".", "..", ".x", "a/b", "../../x", "a\nb", "a\x00", "a\x7f", "images.json", "containers.lock", strings.Repeat("a", 201)} {
+	for _, id := range []string{"", ".", "..", ".x", "a/b", "../../x", "a\nb", "a\x00", "a\x7f", "images.json", "containers.lock", "a\xff", strings.Repeat("a", 201)} {
 		if err := objectid.Validate("image", id); !errors.Is(err, errdefs.ErrInvalid) {
 			t.Errorf("Validate(%q) = %v, want ErrInvalid", id, err)
 		}
@@ -36,7 +36,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for _, bad := range []string{"", "a\nb", "a\x00"} {
+	for _, bad := range []string{"", "a\nb", "a\x00", "a\xff"} {
 		if err := objectid.ValidateNames("image", []string{"fine", bad}); !errors.Is(err, errdefs.ErrInvalid) {
 			t.Errorf("name %q: %v, want ErrInvalid", bad, err)
 		}
@@ -49,5 +49,16 @@ func TestNames(t *testing.T) {
 	}
 	if objectid.Unique(nil) != nil {
 		t.Error("Unique(nil) is not nil")
+	}
+}
+
+func TestText(t *testing.T) {
+	if err := objectid.ValidateText("metadata", "{\"a\":\xff}"); !errors.Is(err, errdefs.ErrInvalid) || errdefs.Hint(err) == "" {
+		t.Errorf("bytes: %v, want ErrInvalid with a hint", err)
+	}
+	for _, fine := range []string{"", "two\nlines", "ü\uFFFD\x00"} {
+		if err := objectid.ValidateText("metadata", fine); err != nil {
+			t.Errorf("%q: %v", fine, err)
+		}
 	}
 }

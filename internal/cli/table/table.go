@@ -79,13 +79,16 @@ func cut(s string, width int) string {
 	return string([]rune(s)[:width-1]) + "…"
 }
 
-// printable replaces what could move a terminal's cursor: names in a store are
-// other people's data.
+// printable replaces what could move a terminal's cursor.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
+		if IsControl(r) {
 			return '?'
 		}
 		return r
 	}, s)
 }
+
+// IsControl reports whether r could move a terminal's cursor or do worse: names in a
+// store are other people's data.
+func IsControl(r rune) bool { return r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) }
