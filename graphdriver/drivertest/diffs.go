@@ -25,6 +25,7 @@ func diffCases() []testCase {
 		{name: "diff: owners, devices and capabilities", needs: []need{needsOwners}, run: diffPrivileged},
 		{name: "diff: order and repeat", run: diffOrder},
 		{name: "diff: against an ancestor and nothing", run: diffAncestor},
+		{name: "diff: against itself", run: diffItself},
 		{name: "diff: re-made directory", run: diffRemade},
 		{name: "diff: closed early", run: diffClosedEarly},
 		{name: "diff: cancelled", run: diffCancelled},
@@ -160,6 +161,28 @@ func diffAncestor(e *env) {
 	e.create("flat", "")
 	e.apply("flat", "", e.diff("l3", ""))
 	e.same("l3 by way of its whole tree", e.tree("flat", testutil.CoarseMtime), e.tree("l3", testutil.CoarseMtime))
+}
+
+// diffItself: a layer differs in nothing from itself, alone or on another, mounted or not.
+func diffItself(e *env) {
+	e.populated()
+	e.create("child", "base")
+	e.mounted("child", func(dir string) { e.in(dir, writeFile("new", "2"), removeAll("keep")) })
+	for _, id := range []graphdriver.ID{"base", "child"} {
+		e.differsInNothing(id)
+		e.mounted(id, func(string) { e.differsInNothing(id) })
+	}
+}
+
+func (e *env) differsInNothing(id graphdriver.ID) {
+	e.Helper()
+	e.same("entries of "+string(id)+" against itself", e.names(e.diff(id, id)), []string{})
+	e.same("changes of "+string(id)+" against itself", e.changes(id, id), []string{})
+	size, err := e.d.DiffSize(e.Context(), id, id, graphdriver.DiffOptions{})
+	e.must(err)
+	if size != 0 {
+		e.Errorf("size of %s against itself: %d", id, size)
+	}
 }
 
 // diffRemade: a directory that was removed in one layer and made again hides its old content in

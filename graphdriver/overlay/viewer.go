@@ -25,19 +25,21 @@ type viewer struct {
 	// top is the layer that is compared; the other one is its base.
 	top graphdriver.ID
 
-	mu    sync.Mutex
-	trees map[graphdriver.ID]func(ctx context.Context) error
+	mu sync.Mutex
+	// trees are what gives each Get back, the last one last: a layer that is compared with
+	// itself is got twice.
+	trees map[graphdriver.ID][]func(ctx context.Context) error
 }
 
 var _ graphdriver.ProtoDriver = (*viewer)(nil)
 
 // compared returns the differ that compares whole trees.
 func (d *driver) compared(id graphdriver.ID, opts graphdriver.DiffOptions) graphdriver.Differ {
-	v := &viewer{driver: d, diff: opts, top: id, trees: map[graphdriver.ID]func(context.Context) error{}}
+	v := &viewer{driver: d, diff: opts, top: id, trees: map[graphdriver.ID][]func(context.Context) error{}}
 	return graphdriver.NaiveDiff(v, graphdriver.NaiveOptions{Logger: d.log})
 }
 
-// Get makes the layer visible to this viewer. Each layer is got once.
+// Get makes the layer visible to this viewer.
 func (v *viewer) Get(ctx context.Context, id graphdriver.ID, opts graphdriver.MountOptions) (string, error) {
 	opts.ReadOnly = true
 	copied, err := v.copied(id)
@@ -53,7 +55,7 @@ func (v *viewer) Get(ctx context.Context, id graphdriver.ID, opts graphdriver.Mo
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.trees[id] = put
+	v.trees[id] = append(v.trees[id], put)
 	return path, nil
 }
 
@@ -77,16 +79,24 @@ func (v *viewer) shifted(opts graphdriver.MountOptions) idmap.Mapping {
 	return v.diff.Mapping
 }
 
-// Put undoes Get.
+// Put undoes the last Get of the layer.
 func (v *viewer) Put(ctx context.Context, id graphdriver.ID) error {
-	v.mu.Lock()
-	put := v.trees[id]
-	delete(v.trees, id)
-	v.mu.Unlock()
+	put := v.last(id)
 	if put == nil {
 		return nil
 	}
 	return put(ctx)
+}
+
+func (v *viewer) last(id graphdriver.ID) func(context.Context) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	got := v.trees[id]
+	if len(got) == 0 {
+		return nil
+	}
+	v.trees[id] = got[:len(got)-1]
+	return got[len(got)-1]
 }
 
 // view shows a layer read-only, without its mount point if that can be.
