@@ -17,6 +17,7 @@ type Config struct {
 	settings map[string]*Setting
 	known    map[string]key
 	order    []string
+	added    addedOptions
 }
 
 // Load reads all files and the environment. A file that does not parse or a value
@@ -82,7 +83,9 @@ func (c *Config) Override(name, option string, value any) {
 	c.settings[name].set(value, Origin{Source: FromCommandLine, Name: option})
 }
 
-// Settings returns the settings that have a value, in the order of the documentation.
+// Settings returns the settings that have a value, in the order of the documentation. When
+// the environment or the command line have driver options, a last one, "driver-options",
+// tells of all of them.
 func (c *Config) Settings() []Setting {
 	var list []Setting
 	for _, name := range c.order {
@@ -90,11 +93,19 @@ func (c *Config) Settings() []Setting {
 			list = append(list, *s)
 		}
 	}
+	if s, ok := c.optionsSetting(); ok {
+		list = append(list, s)
+	}
 	return list
 }
 
 // Note returns a remark on a known key that has little or no effect, or "".
-func (c *Config) Note(name string) string { return c.known[name].note }
+func (c *Config) Note(name string) string {
+	if note := c.known[name].note; note != "" || name == optionsKey {
+		return note
+	}
+	return c.optionNote(name)
+}
 
 // lookup returns the value of a key, or the zero value of T when it is not set.
 func lookup[T any](c *Config, name string) T {

@@ -254,6 +254,68 @@ func TestStorageOpts(t *testing.T) {
 	}
 }
 
+// TestOptionOrigins: driver options from the environment and the command line are told of,
+// and which keys of the file have no effect.
+func TestOptionOrigins(t *testing.T) {
+	const text = "[storage]\ndriver = 'overlay'\n[storage.options]\nadditionalimagestores = ['/add']\n[storage.options.overlay]\nmountopt = 'nodev'\n[storage.options.vfs]\nignore_chown_errors = 'true'\n"
+	const replaced = "not in effect: $STORAGE_OPTS replaces all driver options"
+	file := []string{"imagestore=/add", "overlay.mountopt=nodev"}
+	fromFile := config.Overridden{Value: file, Origin: config.Origin{Source: config.FromFile, Name: "storage.options.*"}}
+	env := config.Origin{Source: config.FromEnvironment, Name: "STORAGE_OPTS"}
+	line := config.Origin{Source: config.FromCommandLine, Name: "--storage-opt"}
+	for _, tt := range []struct {
+		name     string
+		vars     string
+		added    []string
+		want     []config.Setting
+		effect   []string
+		noteOn   string
+		noteText string
+	}{
+		{name: "file", effect: file, noteOn: "vfs.ignore_chown_errors", noteText: "not for the driver in use, overlay"},
+		{
+			name: "environment", vars: "a=b", effect: []string{"a=b"}, noteOn: "overlay.mountopt", noteText: replaced,
+			want: []config.Setting{{Key: "driver-options", Value: []string{"a=b"}, Origin: env, Overrode: []config.Overridden{fromFile}}},
+		},
+		{name: "environment, additional stores", vars: "a=b", effect: []string{"a=b"}, noteOn: "additionalimagestores", noteText: replaced, want: []config.Setting{
+			{Key: "driver-options", Value: []string{"a=b"}, Origin: env, Overrode: []config.Overridden{fromFile}},
+		}},
+		{
+			name: "command line", added: []string{"c=d"}, effect: append(slices.Clone(file), "c=d"), noteOn: "overlay.mountopt",
+			want: []config.Setting{{Key: "driver-options", Value: append(slices.Clone(file), "c=d"), Origin: line, Overrode: []config.Overridden{fromFile}}},
+		},
+		{name: "both", vars: "a=b", added: []string{"c=d"}, effect: []string{"a=b", "c=d"}, noteOn: "disable-volatile", want: []config.Setting{{
+			Key: "driver-options", Value: []string{"a=b", "c=d"}, Origin: line,
+			Overrode: []config.Overridden{{Value: []string{"a=b"}, Origin: env}, fromFile},
+		}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSystem(t, 0)
+			s.file("etc/containers/storage.conf", text)
+			if tt.vars != "" {
+				s.vars["STORAGE_OPTS"] = tt.vars
+			}
+			c := s.load()
+			c.AddDriverOptions("--storage-opt", tt.added)
+			var got []config.Setting
+			for _, setting := range c.Settings() {
+				if setting.Key == "driver-options" {
+					got = append(got, setting)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("setting (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.effect, c.DriverOptions()); diff != "" {
+				t.Errorf("options (-want +got):\n%s", diff)
+			}
+			if note := c.Note("storage.options." + tt.noteOn); note != tt.noteText {
+				t.Errorf("note on %s: %q, want %q", tt.noteOn, note, tt.noteText)
+			}
+		})
+	}
+}
+
 func TestUnknownKeys(t *testing.T) {
 	s := newSystem(t, 0)
 	path := s.file("etc/containers/storage.conf", "[storage]\ndrivr = 'overlay'\n[storage.options]\nqqqqqqqqqqqq = 1\n[storage.options.overlay]\nmount_opt = 'x'\n[other]\nx = 1\n")
@@ -283,7 +345,7 @@ func TestBadValues(t *testing.T) {
 		{"value for table", "[storage]\noptions = 1\n", "line 2: storage.options: invalid: expected a table, found an integer"},
 		{"relative root", "[storage]\ngraphroot = 'a/b'\n", "is not an absolute path"},
 		{"image store is graph root", "[storage]\ngraphroot = '/g'\nimagestore = '/g'\n", "is the graph root itself"},
-		{"sync", "[storage.options.strata]\nsync = 'sometimes'\n", "expected \"filesystem\" or \"none\""},
+		{"sync", "[storage.options.strata]\nsync = 'sometimes'\n", "storage.conf:2): \"sometimes\": expected \"filesystem\" or \"none\""},
 		{"cap", "[storage.options.strata]\nmax_entries = 'lots'\n", "is not a size"},
 	}
 	for _, tt := range tests {

@@ -18,11 +18,48 @@ var legacyKeys = []string{"size", "inodes", "mount_program", "mountopt", "ignore
 // DriverOptions are the options for the drivers as "key=value" and
 // "driver.key=value", unprefixed ones first, with one "imagestore=PATH" per
 // additional image store and one "additionallayerstore=PATH" per layer store
-// (on-disk format, 8.4).
+// (on-disk format, 8.4). Those of AddDriverOptions come last.
 func (c *Config) DriverOptions() []string {
 	if v, set := c.env.Getenv(envOptions); set {
-		return splitOptions(v)
+		return append(splitOptions(v), c.added.options...)
 	}
+	return append(c.fileOptions(), c.added.options...)
+}
+
+// AddDriverOptions puts options from the command line behind the others; option is
+// the option's name for messages ("--storage-opt").
+func (c *Config) AddDriverOptions(option string, options []string) {
+	c.added = addedOptions{from: option, options: slices.Clone(options)}
+}
+
+// addedOptions are driver options from the command line.
+type addedOptions struct {
+	from    string
+	options []string
+}
+
+// optionsKey stands for all driver options at once where they do not come from files alone.
+const optionsKey = "driver-options"
+
+// optionsSetting tells of driver options from the environment and the command line, which
+// have no key of their own. ok is false when there are none.
+func (c *Config) optionsSetting() (s Setting, ok bool) {
+	s.Key = optionsKey
+	if list := c.fileOptions(); len(list) > 0 {
+		s.set(list, Origin{Source: FromFile, Name: optionsTable + "*"})
+	}
+	env, set := c.env.Getenv(envOptions)
+	if set {
+		s.set(splitOptions(env), Origin{Source: FromEnvironment, Name: envOptions})
+	}
+	if len(c.added.options) > 0 {
+		s.set(c.DriverOptions(), Origin{Source: FromCommandLine, Name: c.added.from})
+	}
+	return s, set || len(c.added.options) > 0
+}
+
+// fileOptions are the driver options that files set.
+func (c *Config) fileOptions() []string {
 	var opts []string
 	for _, k := range legacyKeys {
 		opts = c.option(opts, k, optionsTable+k)
@@ -42,6 +79,27 @@ func (c *Config) DriverOptions() []string {
 		}
 	}
 	return opts
+}
+
+// optionNote says why a key that makes a driver option makes none now, or "".
+func (c *Config) optionNote(name string) string {
+	rest, ok := strings.CutPrefix(name, optionsTable)
+	if !ok || c.settings[name].Origin.Source == FromDefault {
+		return ""
+	}
+	driver, _, inTable := strings.Cut(rest, ".")
+	switch {
+	case inTable && !slices.ContainsFunc(driverTables(), func(t driverTable) bool { return t.driver == driver }):
+		return ""
+	case inTable && c.Driver() != "" && c.Driver() != driver:
+		return "not for the driver in use, " + c.Driver()
+	case !inTable && !slices.Contains(slices.Concat(legacyKeys, []string{"additionalimagestores", "additionallayerstores"}), rest):
+		return ""
+	}
+	if _, set := c.env.Getenv(envOptions); set {
+		return "not in effect: $" + envOptions + " replaces all driver options"
+	}
+	return ""
 }
 
 func (c *Config) option(opts []string, prefix, name string) []string {
@@ -64,12 +122,20 @@ func splitOptions(list string) []string {
 // Sync is "filesystem" (the default) or "none": strata's own setting, else the
 // one of the configured driver's table.
 func (c *Config) Sync() string {
-	for _, t := range []string{"strata", c.Driver()} {
-		if s, ok := c.settings[optionsTable+t+".sync"]; ok && s.Origin.Source != "" {
-			return lookup[string](c, s.Key)
-		}
+	if key := c.syncKey(); key != "" {
+		return lookup[string](c, key)
 	}
 	return "filesystem"
+}
+
+// syncKey is the key that decides about Sync, or "".
+func (c *Config) syncKey() string {
+	for _, t := range []string{"strata", c.Driver()} {
+		if s, ok := c.settings[optionsTable+t+".sync"]; ok && s.Origin.Source != "" {
+			return s.Key
+		}
+	}
+	return ""
 }
 
 // Limits are the caps on what a layer may hold; 0 means the built-in default.
@@ -113,8 +179,8 @@ func (c *Config) validateOptions() error {
 			return fmt.Errorf("%s: %s: %w", c.origin(k), name, err)
 		}
 	}
-	if s := c.Sync(); !slices.Contains([]string{"", "none", "filesystem"}, s) {
-		return fmt.Errorf("sync = %q: expected \"filesystem\" or \"none\": %w", s, errdefs.ErrInvalid)
+	if key := c.syncKey(); !slices.Contains([]string{"", "none", "filesystem"}, c.Sync()) {
+		return fmt.Errorf("%s: %q: expected \"filesystem\" or \"none\": %w", c.origin(key), c.Sync(), errdefs.ErrInvalid)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ type key struct {
 	name    string
 	kind    kind
 	initial any
-	// note is shown by "config explain" for keys that strata reads but does not act upon.
+	// note is shown by "config explain": why the key has no effect, or what its value stands for.
 	note string
 }
 
@@ -44,7 +44,7 @@ func schema() []key {
 		{name: optionsTable + "additionalimagestores", kind: kindStrings, initial: []string(nil)},
 		{name: optionsTable + "additionallayerstores", kind: kindStrings, initial: []string(nil)},
 		{name: optionsTable + "imagestore", note: "has no effect here: set storage.imagestore"},
-		{name: optionsTable + "root-auto-userns-user", initial: ""},
+		{name: optionsTable + "root-auto-userns-user", initial: "", note: `empty stands for "containers"`},
 		{name: optionsTable + "auto-userns-min-size", kind: kindUint32, initial: uint32(1024)},
 		{name: optionsTable + "auto-userns-max-size", kind: kindUint32, initial: uint32(65536)},
 		{name: optionsTable + "disable-volatile", kind: kindBool, initial: false},

@@ -42,7 +42,7 @@ func SetOptions(driver string, options []Option, setters Setters) error {
 			}
 		}
 		if err := set(o.Value); err != nil {
-			return fmt.Errorf("driver option %q: %w", o.String(), err)
+			return errdefs.WithHint(fmt.Errorf("driver option %q: %w", o.String(), err), optionHint)
 		}
 	}
 	return nil
@@ -64,6 +64,12 @@ func (e *UnknownOptionError) Error() string {
 
 // Unwrap returns the kind.
 func (e *UnknownOptionError) Unwrap() error { return errdefs.ErrInvalid }
+
+// optionHint says where options come from.
+const optionHint = "`strata config explain` tells where the option was set"
+
+// Hint says where options come from.
+func (e *UnknownOptionError) Hint() string { return optionHint }
 
 // ParseBool reads the value of a boolean option: true, t, 1, yes, on and their opposites, in
 // any case. Anything else is an ErrInvalid.
@@ -106,8 +112,8 @@ func parseOptions(texts, prefixes []string) ([]rawOption, error) {
 			return nil, err
 		}
 		if o.prefix != "" && !slices.Contains(prefixes, o.prefix) {
-			return nil, fmt.Errorf("driver option %q: unknown driver %q, known are %s: %w",
-				text, o.prefix, strings.Join(prefixes, ", "), errdefs.ErrInvalid)
+			return nil, errdefs.WithHint(fmt.Errorf("driver option %q: unknown driver %q, known are %s: %w",
+				text, o.prefix, strings.Join(prefixes, ", "), errdefs.ErrInvalid), optionHint)
 		}
 		out = append(out, o)
 	}
@@ -122,7 +128,7 @@ func parseOption(text string) (rawOption, error) {
 		prefix, name = "", key
 	}
 	if !ok || name == "" {
-		return rawOption{}, fmt.Errorf("driver option %q is not of the form key=value: %w", text, errdefs.ErrInvalid)
+		return rawOption{}, errdefs.WithHint(fmt.Errorf("driver option %q is not of the form key=value: %w", text, errdefs.ErrInvalid), optionHint)
 	}
 	return rawOption{
 		prefix: canonical(prefix),

@@ -41,7 +41,9 @@ func (m *modern) completer(v *Verb) cobra.CompletionFunc {
 		switch {
 		case v.tooMany(len(args) + 1):
 			return nil, cobra.ShellCompDirectiveNoFileComp
-		case len(v.Words) > 0:
+		case v.Files && hasWord(v.Words, prefix):
+			return v.Words, cobra.ShellCompDirectiveDefault
+		case len(v.Words) > 0 && !v.Files:
 			return v.Words, cobra.ShellCompDirectiveNoFileComp
 		case v.Volumes && (v.Max == unlimited || len(args) == 0):
 			return m.volumeNames(cmd.Context(), args, prefix), cobra.ShellCompDirectiveNoFileComp
@@ -54,6 +56,12 @@ func (m *modern) completer(v *Verb) cobra.CompletionFunc {
 		}
 		return m.objects(cmd.Context(), v.Objects, args, prefix), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// hasWord reports whether one of words begins with prefix, which is not empty: an
+// empty one is for the files.
+func hasWord(words []string, prefix string) bool {
+	return prefix != "" && slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, prefix) })
 }
 
 // withStore lets ask look at the store, briefly. It never makes one: without a store

@@ -17,7 +17,7 @@ const explainWord = "explain"
 func configVerb() *Verb {
 	return &Verb{
 		Name: "config", Group: groupStore, Summary: "Show the configuration in effect", Args: "[explain|FILE]", Max: 1,
-		Files: true, NoStore: true,
+		Files: true, Words: []string{explainWord}, NoStore: true,
 		Detail: "FILE is read instead of the files that are found otherwise. `explain` tells for each value the file and line\n" +
 			"that it comes from, what it overrode, and which keys nobody knows.",
 		Examples: []Example{

@@ -101,6 +101,7 @@ func (s *session) override(cfg *config.Config) error {
 	if g.transient {
 		cfg.Override("storage.transient_store", "--transient-store", true)
 	}
+	cfg.AddDriverOptions("--storage-opt", g.driverOpts)
 	return nil
 }
 

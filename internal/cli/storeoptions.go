@@ -18,7 +18,6 @@ func (s *session) storeOptions() (strata.Options, error) {
 	if s.classic {
 		return s.classicStore(opts)
 	}
-	opts.DriverOptions = append(opts.DriverOptions, s.globals.driverOpts...)
 	return opts, nil
 }
 

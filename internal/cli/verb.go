@@ -51,7 +51,7 @@ type Verb struct {
 	// Items says that the second argument is a data item of the first, Dirs that it is
 	// a directory.
 	Items, Dirs bool
-	// Words complete the first argument.
+	// Words complete the first argument; with Files they are offered beside files.
 	Words []string
 	// Files says that arguments are file names; with Objects, that they are either, and
 	// an object's name stands before a colon.
