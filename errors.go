@@ -110,3 +110,15 @@ func (e *MountedError) Error() string { return "a layer is mounted: " + e.Unwrap
 
 // Unwrap returns layer.ErrUsedByContainer.
 func (e *MountedError) Unwrap() error { return layer.ErrUsedByContainer }
+
+// Hint names a mounted layer and what unmounts it.
+func (e *MountedError) Hint() string {
+	if len(e.Layers) == 0 {
+		return ""
+	}
+	others := ""
+	if n := len(e.Layers) - 1; n > 0 {
+		others = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("mounted: %s%s; unmount with `strata unmount`, or all of them with `strata shutdown --force`", e.Layers[0], others)
+}

@@ -14,14 +14,15 @@ import (
 
 // verbFirst moves the verb to the front of the words, so that a verb's own
 // options may stand before it too. Words that it can not make sense of stay as
-// they are and are reported later.
+// they are and are reported later. A "--" in front of the verb ends nothing but the
+// options there, and goes.
 func verbFirst(words []string, list []*Verb, global []option.Option) []string {
 	guess := false // the word before was an option that may take this word as its value
 	for i := 0; i < len(words); i++ {
 		word := words[i]
 		switch {
 		case word == "--":
-			return words
+			return verbFirst(slices.Delete(slices.Clone(words), i, i+1), list, global)
 		case len(word) > 1 && word[0] == '-':
 			o, known := globalOption(word, global)
 			guess = !known && !strings.Contains(word, "=")
