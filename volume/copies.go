@@ -84,16 +84,17 @@ func (s *Store) duplicate(ctx context.Context, op Op, name, newName string, do f
 		return Volume{}, err
 	}
 	defer p.unlock()
-	info, err := do(p.driver)
-	if err != nil {
+	e := p.successor(newName)
+	e.CreatedAt = now()
+	// As in Create, the record comes first.
+	if err := s.meta.put(p.newKey, e.record, nil); err != nil {
 		return Volume{}, fail(op, name, err)
 	}
-	e := p.successor(newName)
-	e.CreatedAt, e.info = now(), info
-	if err := s.meta.put(p.newKey, e.record, nil); err != nil {
-		return Volume{}, fail(op, name, errors.Join(err, undo(ctx, p.driver, newName, false)))
+	info, err := do(p.driver)
+	if err != nil {
+		return Volume{}, fail(op, name, errors.Join(err, s.unmake(p.newKey)))
 	}
-	if err := s.know(ctx, p.newKey, e, info); err != nil {
+	if err := s.know(context.WithoutCancel(ctx), p.newKey, e, info); err != nil {
 		return Volume{}, fail(op, name, err)
 	}
 	known, _ := s.entry(p.newKey)
@@ -118,14 +119,19 @@ func (s *Store) Rename(ctx context.Context, name, newName string) error {
 	if err := s.meta.put(p.newKey, e.record, nil); err != nil {
 		return fail(OpRename, name, err)
 	}
-	if err := r.Rename(ctx, name, newName); err != nil {
-		return fail(OpRename, name, errors.Join(err, s.meta.delete(p.newKey)))
+	err = r.Rename(ctx, name, newName)
+	ctx = context.WithoutCancel(ctx)
+	if err != nil {
+		if _, missing := p.driver.Get(ctx, newName); missing != nil {
+			return fail(OpRename, name, errors.Join(err, s.unmake(p.newKey)))
+		}
+		// It was renamed before something failed.
 	}
 	e.info.Name = newName
-	if err := s.know(context.WithoutCancel(ctx), p.newKey, e, e.info); err != nil {
-		return fail(OpRename, name, err)
+	if known := s.know(ctx, p.newKey, e, e.info); known != nil {
+		return fail(OpRename, name, errors.Join(err, known))
 	}
-	return fail(OpRename, name, s.forget(p.key))
+	return fail(OpRename, name, errors.Join(err, s.forget(p.key)))
 }
 
 // pair is a volume that nobody uses and a name that is free, both locked.

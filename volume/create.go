@@ -145,22 +145,31 @@ func (s *Store) make(ctx context.Context, key, name string, opts CreateOptions) 
 			s.drivers.Release(d.Name())
 		}
 	}()
-	info, adopted, err := s.driverCreate(ctx, d, name, opts)
-	if err != nil {
-		return Created{}, err
-	}
 	e, known := s.entry(key)
 	if !known {
 		e.refs = map[string]reference{}
 	}
 	e.record = record{Name: name, Driver: CanonicalDriver(d.Name()), Labels: opts.Labels, Options: opts.Options, CreatedAt: now(), Scope: d.Scope(ctx)}
+	// Whatever the error is: plugins have all kinds of words for "not there", and Create
+	// will tell what is really wrong.
+	info, err := d.Get(ctx, name)
+	adopted := err == nil
 	if adopted {
 		e.Options, e.CreatedAt = nil, info.CreatedAt // nobody knows what it was made with
+	} else if err := ctx.Err(); err != nil {
+		return Created{}, err
+	}
+	// The record comes first: if this process dies, the next Open finds a volume with its
+	// labels, or forgets the record of one that was not made.
+	if err := s.meta.put(key, e.record, e.refs); err != nil {
+		return Created{}, err
+	}
+	if !adopted {
+		if info, err = driverCreate(ctx, d, name, opts); err != nil {
+			return Created{}, errors.Join(err, s.unmake(key))
+		}
 	}
 	e.acquired, e.info = true, info
-	if err := s.meta.put(key, e.record, e.refs); err != nil {
-		return Created{}, errors.Join(err, undo(ctx, d, name, adopted))
-	}
 	s.set(key, e)
 	made = Created{Volume: e.volume(info)}
 	if adopted {
@@ -170,38 +179,23 @@ func (s *Store) make(ctx context.Context, key, name string, opts CreateOptions) 
 	return made, nil
 }
 
-func (s *Store) driverCreate(ctx context.Context, d Driver, name string, opts CreateOptions) (info Info, adopted bool, err error) {
-	if info, err = d.Get(ctx, name); err == nil {
-		return info, true, nil
+// unmake takes back the record of a volume that was not made.
+func (s *Store) unmake(key string) error {
+	if old, known := s.entry(key); known { // a name without a driver
+		return s.meta.put(key, old.record, old.refs)
 	}
-	if err := ctx.Err(); err != nil {
-		return Info{}, false, err
-	}
-	// Whatever the error was: plugins have all kinds of words for "not there", and Create
-	// will tell what is really wrong.
+	return s.meta.delete(key)
+}
+
+func driverCreate(ctx context.Context, d Driver, name string, opts CreateOptions) (Info, error) {
 	if opts.From == "" {
-		info, err = d.Create(ctx, name, maps.Clone(opts.Options))
-		return info, false, err
+		return d.Create(ctx, name, maps.Clone(opts.Options))
 	}
 	f, ok := d.(Filler)
 	if !ok {
-		return Info{}, false, errNoPower(d, "fill")
+		return Info{}, errNoPower(d, "fill")
 	}
-	info, err = f.CreateFrom(ctx, name, maps.Clone(opts.Options), opts.From)
-	return info, false, err
-}
-
-// undo removes what driverCreate made.
-func undo(ctx context.Context, d Driver, name string, adopted bool) error {
-	if adopted {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), DefaultDriverTimeout)
-	defer cancel()
-	if err := d.Remove(ctx, name); err != nil {
-		return fmt.Errorf("undo: %w", err)
-	}
-	return nil
+	return f.CreateFrom(ctx, name, maps.Clone(opts.Options), opts.From)
 }
 
 // ignored says what of the options had no effect on a volume that was there.

@@ -88,6 +88,15 @@ type Restorer interface {
 	Restore(ctx context.Context, name, id string, n int) error
 }
 
+// Settler is a driver that can be told how many mounts a user has. The store does so when it
+// is opened, where a process died while the driver was mounting or unmounting. Of a driver
+// that is none, the user keeps a mount that may not be there, and takes it back as any other.
+type Settler interface {
+	// Settle leaves the user id with n mounts of the volume and takes back what is more. For
+	// a Restorer it comes after all users are announced.
+	Settle(ctx context.Context, name, id string, n int) error
+}
+
 // presence is what a driver's answer says about a volume.
 type presence int
 

@@ -89,4 +89,7 @@ type reference struct {
 	// Kept is set when the holder asked to be one, so that it stays when its last mount
 	// is taken back.
 	Kept bool `json:",omitempty"`
+	// Busy is set while the driver mounts or unmounts for the holder. Where it is found on
+	// disk the driver may have one mount more than Mounts says.
+	Busy bool `json:",omitempty"`
 }

@@ -9,8 +9,8 @@ import (
 // wants its Unmount; the holder counts as one as long as it has mounts. A holder without
 // an identity is tied to this boot of the machine, which no mount outlives.
 //
-// The holder is recorded before the driver mounts: if this process dies in between, the
-// volume has a holder too many, never one too few.
+// That the driver is at it is recorded before, and the mount after: if this process dies in
+// between, the next Open has the driver take back what there is (Settler).
 func (s *Store) Mount(ctx context.Context, name string, h Holder) (string, error) {
 	key, unlock, err := s.begin(ctx, name)
 	if err != nil {
@@ -33,23 +33,28 @@ func (s *Store) mount(ctx context.Context, key, name string, h Holder) (string, 
 	if err != nil {
 		return "", err
 	}
-	if err := s.changeMounts(key, h, +1); err != nil {
+	had := e.refs[h.ID].Mounts
+	if err := s.setMounts(key, h, had, true); err != nil {
 		return "", err
 	}
 	path, err := d.Mount(ctx, e.Name, h.ID)
 	if err != nil {
-		return "", errors.Join(err, s.changeMounts(key, h, -1))
+		return "", errors.Join(err, s.setMounts(key, h, had, false))
+	}
+	if err := s.setMounts(key, h, had+1, false); err != nil {
+		return "", errors.Join(err, d.Unmount(context.WithoutCancel(ctx), e.Name, h.ID))
 	}
 	return path, nil
 }
 
-// changeMounts counts a holder's mounts; at none the holder goes, unless it is kept.
-func (s *Store) changeMounts(key string, h Holder, by int) error {
+// setMounts says how many mounts a holder has; without any the holder goes, unless it is
+// kept, or the driver is at it.
+func (s *Store) setMounts(key string, h Holder, n int, busy bool) error {
 	return s.changeRefs(key, func(refs map[string]reference) {
 		ref := refs[h.ID]
-		ref.Holder, ref.Mounts = h, max(ref.Mounts+by, 0)
+		ref.Holder, ref.Mounts, ref.Busy = h, n, busy
 		refs[h.ID] = ref
-		if ref.Mounts == 0 && !ref.Kept {
+		if n == 0 && !busy && !ref.Kept {
 			delete(refs, h.ID)
 		}
 	})
@@ -76,14 +81,18 @@ func (s *Store) unmount(ctx context.Context, key, id string) error {
 	if err != nil {
 		return err
 	}
+	ref := e.refs[id]
+	if ref.Mounts == 0 && !ref.Busy {
+		return d.Unmount(ctx, e.Name, id)
+	}
+	left := max(ref.Mounts-1, 0)
+	// On a full disk the volume is let go of all the same; then only the end can be recorded.
+	_ = s.setMounts(key, ref.Holder, left, true)
 	err = d.Unmount(ctx, e.Name, id)
 	if errors.Is(err, ErrUnavailable) {
-		return err // not even heard: the mount is still the holder's
+		left = ref.Mounts // not even heard: the mount is still the holder's
 	}
-	if ref, ok := e.refs[id]; ok && ref.Mounts > 0 {
-		err = errors.Join(err, s.changeMounts(key, ref.Holder, -1))
-	}
-	return err
+	return errors.Join(err, s.setMounts(key, ref.Holder, left, false))
 }
 
 // Path is where a volume's data is, "" while it is nowhere.

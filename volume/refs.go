@@ -95,13 +95,24 @@ func (s *Store) Release(ctx context.Context, name, id string) error {
 	defer unlock()
 	err = s.changeRefs(key, func(refs map[string]reference) {
 		ref, ok := refs[id]
-		if ref.Kept = false; ok && ref.Mounts > 0 {
+		if ref.Kept = false; ok && (ref.Mounts > 0 || ref.Busy) {
 			refs[id] = ref
 			return
 		}
 		delete(refs, id)
 	})
 	return fail(OpUnused, name, err)
+}
+
+// DropHolders forgets all holders of a volume, whoever they are, without a word to its driver:
+// for a driver that was made to forget them.
+func (s *Store) DropHolders(ctx context.Context, name string) error {
+	key, unlock, err := s.begin(ctx, name)
+	if err != nil {
+		return fail(OpUnused, name, err)
+	}
+	defer unlock()
+	return fail(OpUnused, name, s.changeRefs(key, func(refs map[string]reference) { clear(refs) }))
 }
 
 // CountReferences returns how many holders a volume has; an unknown volume has none.

@@ -113,12 +113,39 @@ func (s *Store) restoreMounts(ctx context.Context, key string) error {
 		return ctx.Err()
 	}
 	for id, ref := range e.refs {
-		sameBoot := ref.Boot == "" || ref.Boot == s.boot
-		if r, ok := d.(Restorer); ok && ref.Mounts > 0 && sameBoot {
+		if r, ok := d.(Restorer); ok && ref.Mounts > 0 && s.ofThisBoot(ref) {
 			if err := r.Restore(ctx, e.Name, id, ref.Mounts); err != nil {
 				s.log.Warn("mount of a volume is not restored", "volume", e.Name, "holder", id, "error", err)
 			}
 		}
 	}
+	if !s.opts.LookOnly {
+		if err := s.settle(ctx, key, e, d); err != nil {
+			return err
+		}
+	}
 	return s.dropDead(ctx, key, d)
+}
+
+func (s *Store) ofThisBoot(ref reference) bool { return ref.Boot == "" || ref.Boot == s.boot }
+
+// settle ends what a process that died had the driver do: a mount is taken back, an unmount
+// is finished. What the driver can not do now stays for the next Open.
+func (s *Store) settle(ctx context.Context, key string, e entry, d Driver) error {
+	for id, ref := range e.refs {
+		if !ref.Busy || !s.ofThisBoot(ref) {
+			continue
+		}
+		left := ref.Mounts
+		if settler, ok := d.(Settler); !ok {
+			left++ // a mount too many is taken back by its holder, one too few by nobody
+		} else if err := settler.Settle(ctx, e.Name, id, left); err != nil {
+			s.log.Warn("mount that was cut short is not taken back", "volume", e.Name, "holder", id, "error", err)
+			continue
+		}
+		if err := s.setMounts(key, ref.Holder, left, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -36,6 +36,8 @@ type Options struct {
 	// Holders tells Open who uses which volume, by name, so that nothing in use can be
 	// removed before its users have announced themselves. nil: only what is recorded counts.
 	Holders func(ctx context.Context) (map[string][]Holder, error)
+	// LookOnly leaves mounts that were cut short to who opens the store to change something.
+	LookOnly bool
 	// FoldCase makes names that differ in letter case only the same name.
 	FoldCase bool
 	// Logger gets what is noteworthy and no error; nil: nothing is logged.

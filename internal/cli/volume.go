@@ -99,7 +99,7 @@ func (s *session) openVolumes(ctx context.Context, lookOnly bool) (*volumes, err
 		return nil, err
 	}
 	v.Store, err = volume.Open(ctx, volume.Options{
-		Path: places.database(), Drivers: drivers, DriverTimeout: volumePluginTime, LockTimeout: volumeLockTime, Logger: s.log,
+		Path: places.database(), Drivers: drivers, DriverTimeout: volumePluginTime, LockTimeout: volumeLockTime, LookOnly: lookOnly, Logger: s.log,
 	})
 	return v, err
 }

@@ -144,7 +144,11 @@ func volumeResetVerb() *Verb {
 		Detail: "For a volume of the driver ontop whose users ended without a word while nothing served it. What it holds\n" +
 			"stays. A container that still runs keeps what it has mounted, cut off from everybody else.",
 		Examples: []Example{{"Free a volume that nobody uses any more", "strata volume reset preview"}},
-		Run:      withVolumes(false, onTopOfOne(func(ctx context.Context, d *ontop.Driver, name string) error { return d.Reset(ctx, name) })),
+		Run: withVolumes(false, func(ctx context.Context, c *Call, v *volumes) error {
+			return onTopOfOne(func(ctx context.Context, d *ontop.Driver, name string) error {
+				return errorsJoin(d.Reset(ctx, name), v.DropHolders(ctx, name))
+			})(ctx, c, v)
+		}),
 	})
 }
 

@@ -43,12 +43,14 @@ type Options struct {
 }
 
 // Driver is the local driver. It is safe for concurrent use; two Drivers over one folder,
-// in this process or another, do not know each other's users.
+// in this process or another, see each other's volumes, but do not know each other's users.
 type Driver struct {
 	opts Options
 	log  *slog.Logger
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// volumes are those that somebody has asked for. What volumes there are the disk tells:
+	// while the store waits for its database other processes make and remove some.
 	volumes map[string]*state
 }
 
@@ -65,9 +67,10 @@ var (
 	_ volume.Driver   = (*Driver)(nil)
 	_ volume.Sizer    = (*Driver)(nil)
 	_ volume.Restorer = (*Driver)(nil)
+	_ volume.Settler  = (*Driver)(nil)
 )
 
-// New opens the volumes below opts.Root and clears what earlier removals left. A volume
+// New opens the volumes below opts.Root and clears what killed processes left. A volume
 // whose options can not be read fails alone.
 func New(ctx context.Context, opts Options) (*Driver, error) {
 	if opts.Logger == nil {
@@ -85,10 +88,11 @@ func New(ctx context.Context, opts Options) (*Driver, error) {
 	}
 	opts.Root = root
 	d := &Driver{opts: opts, log: opts.Logger, volumes: map[string]*state{}}
-	return d, d.load(ctx)
+	return d, d.sweep(ctx)
 }
 
-func (d *Driver) load(ctx context.Context) error {
+// sweep deletes what was being removed, and what was being made unless its maker lives.
+func (d *Driver) sweep(ctx context.Context) error {
 	entries, err := os.ReadDir(d.opts.Root)
 	if err != nil {
 		return fmt.Errorf("local volumes: %w", err)
@@ -97,36 +101,32 @@ func (d *Driver) load(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		name := e.Name()
-		if strings.HasPrefix(name, newPrefix) || strings.HasPrefix(name, oldPrefix) {
-			if err := tree.Remove(filepath.Join(d.opts.Root, name)); err != nil {
-				d.log.Warn("leftover of a volume stays", "error", err)
-			}
+		path := d.path(e.Name())
+		if !strings.HasPrefix(e.Name(), oldPrefix) && (!strings.HasPrefix(e.Name(), newPrefix) || !tree.Abandoned(path)) {
 			continue
 		}
-		if !e.IsDir() || checkName(name) != nil {
-			continue
+		if err := tree.Remove(path); err != nil {
+			d.log.Warn("leftover of a volume stays", "error", err)
 		}
-		d.volumes[name] = d.read(name)
 	}
 	return nil
 }
 
 // read loads one volume's options.
-func (d *Driver) read(name string) *state {
+func (d *Driver) read(name string) (*state, error) {
 	v := &state{users: map[string]int{}}
 	data, err := os.ReadFile(d.path(name, optsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return v
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return v, nil
+	case err != nil:
+		return nil, fmt.Errorf("options of volume %s: %w", name, err)
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &v.spec)
-	}
-	if err != nil {
+	if err := json.Unmarshal(data, &v.spec); err != nil {
 		v.damaged = fmt.Errorf("options of volume %s: %w: %w", name, errdefs.ErrCorrupt, err)
 		d.log.Warn("volume can not be used", "volume", name, "error", v.damaged)
 	}
-	return v
+	return v, nil
 }
 
 // checkName is the store's rule and this driver's own.
@@ -160,11 +160,22 @@ func (d *Driver) lookup(name string) (*state, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	v := d.volumes[name]
-	if v == nil {
+	info, err := os.Lstat(d.path(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir():
+		delete(d.volumes, name)
 		return nil, volume.ErrNoSuchVolume
+	case err != nil:
+		return nil, fmt.Errorf("look at volume %s: %w", name, err)
 	}
-	return v, nil
+	if d.volumes[name] == nil {
+		v, err := d.read(name)
+		if err != nil {
+			return nil, err
+		}
+		d.volumes[name] = v
+	}
+	return d.volumes[name], nil
 }
 
 // Create makes a volume: ready under another name, then renamed, so that there is no half
@@ -198,10 +209,11 @@ func (d *Driver) create(ctx context.Context, name string, options map[string]str
 // build makes a volume and enters it; fill, unless nil, puts something into its data
 // directory. A name that is taken is a volume.ErrExists.
 func (d *Driver) build(name string, s spec, withOptions bool, fill func(data string) error) error {
-	temp, err := os.MkdirTemp(d.opts.Root, newPrefix)
+	temp, held, err := tree.NewDir(d.opts.Root, newPrefix)
 	if err != nil {
 		return fmt.Errorf("create volume: %w", err)
 	}
+	defer held.Close()
 	data := filepath.Join(temp, dataDir)
 	err = errors.Join(os.Chmod(temp, 0o701), os.Mkdir(data, 0o755))
 	if err == nil {
@@ -221,7 +233,7 @@ func (d *Driver) build(name string, s spec, withOptions bool, fill func(data str
 	}
 	switch {
 	case err == nil:
-		return atomicfile.SyncDir(d.opts.Root)
+		return d.keep(name)
 	case errors.Is(err, ErrNoQuota):
 		return errors.Join(errdefs.WithHint(err, "leave size out, or keep the store on XFS or ext4 with project quotas (mount option prjquota)"), tree.Remove(temp))
 	case errors.Is(err, volume.ErrExists):
@@ -242,6 +254,16 @@ func (d *Driver) adopt(temp, name string, s spec) error {
 		d.volumes[name] = &state{spec: s, users: map[string]int{}}
 	}
 	return err
+}
+
+// keep makes a new volume outlive a power cut, or takes it away again.
+func (d *Driver) keep(name string) error {
+	err := atomicfile.SyncDir(d.opts.Root)
+	if err == nil {
+		return nil
+	}
+	_, undo := d.discard(name)
+	return fmt.Errorf("create volume: %w", errors.Join(err, undo))
 }
 
 func writeSpec(path string, s spec) error {
@@ -277,18 +299,19 @@ func (d *Driver) info(name string) (volume.Info, error) {
 
 // List describes all volumes.
 func (d *Driver) List(ctx context.Context) ([]volume.Info, error) {
-	d.mu.Lock()
-	names := make([]string, 0, len(d.volumes))
-	for name := range d.volumes {
-		names = append(names, name)
+	entries, err := os.ReadDir(d.opts.Root)
+	if err != nil {
+		return nil, fmt.Errorf("list local volumes: %w", err)
 	}
-	d.mu.Unlock()
 	var infos []volume.Info
-	for _, name := range names {
+	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if info, err := d.info(name); err == nil {
+		if !e.IsDir() || checkName(e.Name()) != nil {
+			continue
+		}
+		if info, err := d.info(e.Name()); err == nil {
 			infos = append(infos, info)
 		}
 	}
@@ -328,7 +351,9 @@ func (d *Driver) Remove(ctx context.Context, name string) error {
 	if gone {
 		v.removed = true
 		d.mu.Lock()
-		delete(d.volumes, name)
+		if d.volumes[name] == v { // and not a new one of that name
+			delete(d.volumes, name)
+		}
 		d.mu.Unlock()
 	}
 	return err

@@ -359,3 +359,51 @@ func FuzzMountOptions(f *testing.F) {
 		}
 	})
 }
+
+// TestAnotherProcess: while this one waits for the store's database, another makes a volume,
+// removes one and is at work on a third.
+func TestAnotherProcess(t *testing.T) {
+	testutil.RequireRoot(t)
+	root := filepath.Join(t.TempDir(), "volumes")
+	other := driver(t, root)
+	_, err := other.Create(t.Context(), "gone", nil)
+	must(t, err)
+	d := driver(t, root)
+	_, err = other.Create(t.Context(), "made", tmpfs)
+	must(t, err, other.Remove(t.Context(), "gone"))
+	if _, err := d.Get(t.Context(), "gone"); !errors.Is(err, volume.ErrNoSuchVolume) {
+		t.Errorf("the volume that was removed: %v", err)
+	}
+	_, err = d.Create(t.Context(), "gone", nil)
+	must(t, err)
+	list, err := d.List(t.Context())
+	if len(list) != 2 || err != nil {
+		t.Errorf("list %v, %v", list, err)
+	}
+	_, err = d.Mount(t.Context(), "made", "a")
+	must(t, err, d.Unmount(t.Context(), "made", "a"))
+	must(t, other.build("slow", spec{}, false, func(string) error {
+		driver(t, root) // which sweeps
+		return nil
+	}))
+}
+
+// TestSettle: after a mount that nobody was told of, only the others' users count.
+func TestSettle(t *testing.T) {
+	testutil.RequireRoot(t)
+	d := driver(t, "")
+	_, err := d.Create(t.Context(), "tmp", tmpfs)
+	must(t, err)
+	for _, id := range []string{"a", "b"} {
+		_, err = d.Mount(t.Context(), "tmp", id)
+		must(t, err)
+	}
+	must(t, d.Settle(t.Context(), "tmp", "b", 0))
+	if !mounted(t, d, "tmp") {
+		t.Error("unmounted under another user")
+	}
+	must(t, d.Settle(t.Context(), "tmp", "a", 0), d.Settle(t.Context(), "tmp", "a", 0))
+	if mounted(t, d, "tmp") {
+		t.Error("mounted for nobody")
+	}
+}

@@ -86,3 +86,24 @@ func (d *Driver) Restore(_ context.Context, name, id string, n int) error {
 	}
 	return nil
 }
+
+// Settle leaves the user id with n mounts, after a process that died while it mounted or
+// unmounted. With nobody else the volume is unmounted.
+func (d *Driver) Settle(_ context.Context, name, id string, n int) error {
+	v, err := d.lookup(name)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.spec.mounted() {
+		return nil
+	}
+	if v.users[id] = n; n == 0 {
+		delete(v.users, id)
+	}
+	if len(v.users) > 0 {
+		return nil
+	}
+	return unmountLeft(d.path(name, dataDir))
+}

@@ -71,7 +71,12 @@ func (d *Driver) Rename(ctx context.Context, name, newName string) error {
 	if err := d.takeIncomplete(newName); err != nil {
 		return err
 	}
-	return d.still(ctx, name, func(p place, _ metadata) error { return d.adopt(p.dir, newName) })
+	return d.still(ctx, name, func(p place, _ metadata) error {
+		if err := d.adopt(p.dir, newName); err != nil {
+			return err
+		}
+		return d.sync()
+	})
 }
 
 // Clone makes a new volume with the same base and a copy of the changes, shared on disk

@@ -72,6 +72,7 @@ var (
 	_ volume.Cloner      = (*Driver)(nil)
 	_ volume.Snapshotter = (*Driver)(nil)
 	_ volume.Renamer     = (*Driver)(nil)
+	_ volume.Settler     = (*Driver)(nil)
 )
 
 // New opens the state folder and recovers each volume in it: what nobody uses is cleaned,
@@ -151,25 +152,17 @@ func (d *Driver) build(name string, m metadata, fill func(place) error) (err err
 	if err := d.takeIncomplete(name); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(d.opts.Root, newPrefix)
+	dir, held, err := tree.NewDir(d.opts.Root, newPrefix)
 	if err != nil {
 		return d.internal("make the volume's folder", err)
 	}
-	p := place{name: name, dir: dir}
-	held, err := os.Open(dir)
-	if err != nil {
-		return d.internal("open the volume's folder", err)
-	}
 	defer held.Close()
+	p := place{name: name, dir: dir}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, tree.Remove(dir))
+			err = errors.Join(err, tree.Remove(p.dir))
 		}
 	}()
-	// Tells the sweep of another process that somebody is at work here.
-	if err := unix.Flock(int(held.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return d.internal("lock the volume's folder", err)
-	}
 	if err := errors.Join(os.Mkdir(p.path(upperDir), 0o755), os.Mkdir(p.path(recordsDir), 0o700)); err != nil {
 		return d.internal("make the volume's folders", err)
 	}
@@ -179,7 +172,17 @@ func (d *Driver) build(name string, m metadata, fill func(place) error) (err err
 	if err := errors.Join(faults.Hit("ontop.metadata", d.opts.Root), p.writeMetadata(m)); err != nil {
 		return d.internal("write metadata", err)
 	}
-	return d.adopt(dir, name)
+	if err := d.adopt(dir, name); err != nil {
+		return err
+	}
+	if err := d.sync(); err != nil { // it might not outlive a power cut
+		return errors.Join(err, d.trash(d.place(name).dir))
+	}
+	return nil
+}
+
+func (d *Driver) sync() error {
+	return d.internal("sync the state folder", atomicfile.SyncDir(d.opts.Root))
 }
 
 // adopt puts a complete folder in the volume's place, unless somebody was faster.
@@ -188,10 +191,7 @@ func (d *Driver) adopt(dir, name string) error {
 	if errors.Is(err, unix.EEXIST) {
 		return volume.ErrExists
 	}
-	if err != nil {
-		return d.internal("put the volume in its place", err)
-	}
-	return d.internal("sync the state folder", atomicfile.SyncDir(d.opts.Root))
+	return d.internal("put the volume in its place", err)
 }
 
 // takeIncomplete clears the name of a volume that was never completed.

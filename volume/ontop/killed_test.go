@@ -44,6 +44,8 @@ func victim() int {
 		_, err = d.Mount(context.Background(), "v", "A")
 	case "unmount":
 		err = d.Unmount(context.Background(), "v", "A")
+	case "discard":
+		err = d.Discard(context.Background(), "v")
 	}
 	if err != nil {
 		return 1
@@ -182,5 +184,53 @@ func TestFailing(t *testing.T) {
 				t.Error("still mounted")
 			}
 		})
+	}
+}
+
+// TestKilledWhileDiscarding: the volume is its base again, and can be used.
+func TestKilledWhileDiscarding(t *testing.T) {
+	testutil.RequireRoot(t)
+	d, base := setup(t)
+	make1(t, d, base)
+	write(t, mount(t, d, "A")+"/file", "changed")
+	unmount(t, d, "A")
+	kill(t, d.opts.Root, base, "discard", "ontop.cleared")
+	d = open(t, d.opts.Root)
+	if got := read(t, mount(t, d, "A")+"/file"); got != "base" {
+		t.Errorf("file says %s", got)
+	}
+	unmount(t, d, "A")
+	must(t, d.Close())
+	if left, _ := filepath.Glob(d.place("v").dir + "/.*"); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestMountThatIsNotRecorded is not mounted either.
+func TestMountThatIsNotRecorded(t *testing.T) {
+	testutil.RequireRoot(t)
+	d, base := setup(t)
+	make1(t, d, base)
+	defer faults.Enable(faults.Rule{Point: "ontop.record", Under: d.opts.Root, Times: 1, Err: errors.New("broken")})()
+	if _, err := d.Mount(t.Context(), "v", "A"); err == nil || d.mounted() {
+		t.Errorf("mounted %t, error %v", d.mounted(), err)
+	}
+}
+
+// TestSettle: after a mount that nobody was told of, only the others' users count.
+func TestSettle(t *testing.T) {
+	testutil.RequireRoot(t)
+	d, base := setup(t)
+	make1(t, d, base)
+	for _, id := range []string{"A", "B", "B"} {
+		mount(t, d, id)
+	}
+	must(t, d.Settle(t.Context(), "v", "B", 1), d.Settle(t.Context(), "v", "A", 0))
+	if r, _, err := d.place("v").record("B"); r.Count != 1 || err != nil || !d.mounted() {
+		t.Errorf("count %d, mounted %t, %v", r.Count, d.mounted(), err)
+	}
+	must(t, d.Settle(t.Context(), "v", "B", 0), d.Settle(t.Context(), "v", "B", 0))
+	if d.mounted() {
+		t.Error("mounted for nobody")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/volume"
@@ -36,16 +37,15 @@ func (d *Driver) Mount(ctx context.Context, name, id string) (string, error) {
 	if err := d.isBroken(name); err != nil {
 		return "", d.internal("volume could not be recovered", err)
 	}
-	if err := d.join(ctx, p, m); err != nil {
+	first, err := d.join(ctx, p, m)
+	if err != nil {
 		return "", err
 	}
-	r, _, err := p.record(id)
-	if err != nil {
-		return "", d.internal("read the active mount", err)
-	}
-	r = record{Count: r.Count + 1, Boot: d.opts.Boot, Time: time.Now().UTC()}
-	if err := errors.Join(faults.Hit("ontop.record", p.dir), p.writeRecord(id, r)); err != nil {
-		return "", d.internal("record the mount", err)
+	if err := d.enter(p, id); err != nil {
+		if first {
+			err = errors.Join(err, d.deactivate(ctx, p, m))
+		}
+		return "", err
 	}
 	if err := faults.Hit("ontop.recorded", p.dir); err != nil {
 		return "", d.internal("answer", err)
@@ -53,45 +53,59 @@ func (d *Driver) Mount(ctx context.Context, name, id string) (string, error) {
 	return p.path(mountDir), nil
 }
 
+// enter counts one more mount of the user id.
+func (d *Driver) enter(p place, id string) error {
+	r, _, err := p.record(id)
+	if err != nil {
+		return d.internal("read the active mount", err)
+	}
+	r = record{Count: r.Count + 1, Boot: d.opts.Boot, Time: time.Now().UTC()}
+	if err := faults.Hit("ontop.record", p.dir); err != nil {
+		return d.internal("record the mount", err)
+	}
+	return d.internal("record the mount", p.writeRecord(id, r))
+}
+
 // join makes sure that the overlay is mounted: anew if nobody uses the volume, else it
-// must be there.
-func (d *Driver) join(ctx context.Context, p place, m metadata) error {
+// must be there. first is set when it was mounted anew.
+func (d *Driver) join(ctx context.Context, p place, m metadata) (first bool, err error) {
 	users, err := p.records()
 	if err != nil {
-		return d.internal("read records", err)
+		return false, d.internal("read records", err)
 	}
 	if len(users) == 0 {
 		return d.activate(ctx, p, m)
 	}
 	if isOverlay(p.path(mountDir)) {
-		return nil
+		return false, nil
 	}
 	for _, id := range users {
 		if r, _, err := p.record(id); err != nil || r.Boot == d.opts.Boot || r.Boot == "" {
-			return errdefs.WithHint(fmt.Errorf("%w: it was unmounted by somebody else (%d users on record)", ErrNotMounted, len(users)),
+			return false, errdefs.WithHint(fmt.Errorf("%w: it was unmounted by somebody else (%d users on record)", ErrNotMounted, len(users)),
 				"if nobody uses the volume, reset it: its content stays")
 		}
 	}
 	d.log.Warn("records of an earlier boot are dropped", "volume", p.name, "users", len(users))
 	if err := p.eraseRecords(); err != nil {
-		return d.internal("drop stale records", err)
+		return false, d.internal("drop stale records", err)
 	}
 	return d.activate(ctx, p, m)
 }
 
-// activate goes from unused to mounted. What it made is gone again when it fails.
-func (d *Driver) activate(ctx context.Context, p place, m metadata) error {
+// activate goes from unused to mounted; anew is false for an overlay that was left. What it
+// made is gone again when it fails.
+func (d *Driver) activate(ctx context.Context, p place, m metadata) (anew bool, err error) {
 	// Nobody is on record: what is left there are records that a killed process did not finish.
 	if err := p.eraseRecords(); err != nil {
-		return d.internal("drop unfinished records", err)
+		return false, d.internal("drop unfinished records", err)
 	}
 	reused, err := d.clearLeftover(p, m)
 	if err != nil || reused {
-		return err
+		return false, err
 	}
 	base, err := d.base(ctx, p, m)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !m.Volatile { // a volatile volume gets an upper directory that nobody has
 		err = d.soleWriter(ctx, p)
@@ -103,9 +117,9 @@ func (d *Driver) activate(ctx context.Context, p place, m metadata) error {
 		err = errors.Join(faults.Hit("ontop.mount", p.dir), d.overlay(p, m, base))
 	}
 	if err == nil {
-		return faults.Hit("ontop.mounted", p.dir)
+		return true, faults.Hit("ontop.mounted", p.dir)
 	}
-	return errors.Join(err, d.releaseBase(ctx, p, m), d.cleanFolders(p))
+	return false, errors.Join(err, d.releaseBase(ctx, p, m), d.cleanFolders(p))
 }
 
 // writerTime is how long an overlay that was unmounted may take to be gone, with the
@@ -185,23 +199,24 @@ func (d *Driver) prepare(p place, m metadata, base string) error {
 	return faults.Hit("ontop.folders", p.dir)
 }
 
-// freshUpper replaces the upper directory by an empty one with the base's owner and mode. The rename is quick; what is deleted is deleted in the background.
+// freshUpper replaces the upper directory by an empty one with the base's owner and mode, in
+// one step: there always is one. What is deleted is deleted in the background.
 func (d *Driver) freshUpper(p place, base string) error {
-	upper := p.path(upperDir)
-	fresh := p.path(".upper")
-	if err := os.Mkdir(fresh, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	fresh := p.path(freshDir)
+	if err := d.trash(fresh); err != nil { // of a killed process, with whatever in it
+		return err
+	}
+	if err := os.Mkdir(fresh, 0o755); err != nil {
 		return d.internal("make an empty upper directory", err)
 	}
-	if err := carry(base, fresh); err != nil {
-		return d.internal("carry owner and mode", err)
+	err := d.internal("carry owner and mode", carry(base, fresh))
+	if err == nil {
+		err = d.internal("put the empty upper directory in place", atomicfile.Exchange(fresh, p.path(upperDir)))
 	}
-	if err := d.trash(upper); err != nil {
-		return err
+	if err == nil {
+		err = faults.Hit("ontop.cleared", p.dir)
 	}
-	if err := faults.Hit("ontop.cleared", p.dir); err != nil {
-		return err
-	}
-	return d.internal("put the empty upper directory in place", os.Rename(fresh, upper))
+	return errors.Join(err, d.trash(fresh), d.trash(fresh+".old"))
 }
 
 // base is the directory below the volume.

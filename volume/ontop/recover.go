@@ -6,17 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/volume"
+	"github.com/stratastore/strata/volume/internal/tree"
 )
-
-// newAge is how long a volume that is being made is left alone by another process's start,
-// even without its lock: it is locked a moment after it is made.
-const newAge = time.Minute
 
 // recover cleans up after earlier processes. Only a folder that can not be read, or a dead
 // context, is an error.
@@ -43,13 +37,7 @@ func (d *Driver) recover(ctx context.Context) error {
 
 // sweepNew deletes a volume that was never completed, unless somebody is making it.
 func (d *Driver) sweepNew(ctx context.Context, path string) {
-	dir, err := os.Open(path)
-	if err != nil {
-		return
-	}
-	defer dir.Close()
-	info, err := dir.Stat()
-	if err != nil || time.Since(info.ModTime()) < newAge || unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if !tree.Abandoned(path) {
 		return
 	}
 	if d.opts.Images != nil {
@@ -80,6 +68,39 @@ func (d *Driver) recoverOne(ctx context.Context, name string) {
 	}
 }
 
+// Settle leaves the user id with n mounts at most, after a process that died while it mounted
+// or unmounted. With nobody else the volume is unmounted.
+func (d *Driver) Settle(ctx context.Context, name, id string, n int) error {
+	if err := errors.Join(ctx.Err(), checkName(name), checkID(id)); err != nil {
+		return err
+	}
+	p := d.place(name)
+	unlock, m, err := p.lock(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, _, err := p.record(id)
+	if err != nil {
+		return d.internal("read the active mount", err)
+	}
+	if n > 0 {
+		if r.Count > n {
+			r.Count = n
+			err = p.writeRecord(id, r)
+		}
+		return d.internal("record the unmount", err)
+	}
+	if err := p.eraseRecord(id); err != nil {
+		return d.internal("volume is stuck in the active state", err)
+	}
+	users, err := p.records()
+	if err != nil || len(users) > 0 {
+		return d.internal("read records", err)
+	}
+	return d.deactivate(ctx, p, m)
+}
+
 func (d *Driver) settle(ctx context.Context, p place, m metadata) error {
 	mounted, err := mountapi.IsMountPoint(p.path(mountDir))
 	if err != nil {
@@ -99,6 +120,7 @@ func (d *Driver) settle(ctx context.Context, p place, m metadata) error {
 			return err
 		}
 	}
-	// The process may have died between mounting the image and mounting the overlay.
-	return errors.Join(d.releaseBase(ctx, p, m), d.cleanFolders(p))
+	// The process may have died between mounting the image and mounting the overlay, or while
+	// it replaced the upper directory.
+	return errors.Join(d.releaseBase(ctx, p, m), d.cleanFolders(p), d.trash(p.path(freshDir)), d.trash(p.path(freshDir+".old")))
 }

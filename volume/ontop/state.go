@@ -22,6 +22,7 @@ const (
 	recordsDir   = "activemounts"
 	workDir      = "workdir"
 	mountDir     = "mountpoint"
+	freshDir     = ".upper" // an empty upper directory, and then the one that it replaces
 )
 
 // Names in the state folder that are no volumes.
