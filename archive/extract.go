@@ -3,6 +3,7 @@ package archive
 import (
 	"io/fs"
 
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/idmap"
 )
 
@@ -27,6 +28,14 @@ type ExtractOptions struct {
 	// ApplyRoot lets an entry for the root set the directory's own mode, owner,
 	// times and xattrs (vfs). Otherwise such an entry does nothing.
 	ApplyRoot bool
+	// Shared says that what the directory has before, other than directories, has names
+	// outside of it, too. It is replaced as ever, but a link to it is an ErrShared, since
+	// the entry could change it.
+	Shared bool
 	// Workers is how many goroutines write small files; 0: by the number of CPUs.
 	Workers int
 }
+
+// ErrShared is about an entry that is a hard link to something of another tree; see
+// ExtractOptions.Shared.
+var ErrShared = errdefs.New(errdefs.ErrUnsupported, "hard link to a file that another tree has, too")

@@ -147,6 +147,8 @@ func (x *extractor) hardlink(d *rootfd.Dir, it *item, base string) error {
 		return linkError(source, errdefs.ErrInvalid)
 	case from != nil:
 		queue = from.queue
+	case x.opts.Shared:
+		return fmt.Errorf("%s: %w", source, ErrShared)
 	}
 	a, err := x.attrs.of(it)
 	if err != nil {

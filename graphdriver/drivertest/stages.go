@@ -28,6 +28,8 @@ func stageCases() []testCase {
 		{name: "stage: killed after adopt", needs: stager, run: stageKilledAfterAdopt},
 		{name: "stage: alive while others open", needs: stager, run: stageAlive},
 		{name: "stage: replace", needs: stager, run: stageReplace},
+		{name: "stage: again", needs: stager, run: stageAgain},
+		{name: "stage: again, with a link", needs: stager, run: stageAgainLink},
 	}
 }
 

@@ -157,7 +157,7 @@ func (d *driver) ApplyDiff(ctx context.Context, id, _ graphdriver.ID, diff io.Re
 	if err := faults.Hit("overlay.apply", l.home.path); err != nil {
 		return 0, fmt.Errorf("apply diff to layer %s: %w", id, err)
 	}
-	size, err := d.extract(ctx, l.diff(), diff, opts)
+	size, err := d.extract(ctx, l.diff(), diff, opts, false)
 	if err != nil {
 		return 0, fmt.Errorf("apply diff to layer %s: %w", id, err)
 	}
@@ -176,10 +176,11 @@ func (l layerDir) fillable() error {
 	return errors.Join(err, l.plain())
 }
 
-// extract unpacks a layer tar into a diff directory.
-func (d *driver) extract(ctx context.Context, dir string, diff io.Reader, opts graphdriver.ApplyOptions) (int64, error) {
+// extract unpacks a layer tar into a diff directory, whose files may be shared with another.
+func (d *driver) extract(ctx context.Context, dir string, diff io.Reader, opts graphdriver.ApplyOptions, shared bool) (int64, error) {
 	return archive.Extract(ctx, dir, diff, archive.ExtractOptions{
 		Whiteouts: d.whiteouts(), Mapping: opts.Mapping, Limits: opts.Limits,
 		IgnoreChownErrors: d.settings.ignoreChownErrors, ForceMode: d.settings.forceMask, NoDevices: d.rootless,
+		Shared: shared,
 	})
 }

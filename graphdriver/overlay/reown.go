@@ -64,7 +64,7 @@ func (s *staged) reownForced(ctx context.Context, to, from string, opts graphdri
 		return archive.Pack(ctx, w, from, archive.PackOptions{Mapping: *opts.Reown, Logger: s.driver.log})
 	})
 	defer func() { err = errors.Join(err, tar.Close()) }()
-	if _, err := s.driver.extract(ctx, to, tar, graphdriver.ApplyOptions{Mapping: opts.Mapping}); err != nil {
+	if _, err := s.driver.extract(ctx, to, tar, graphdriver.ApplyOptions{Mapping: opts.Mapping}, false); err != nil {
 		return err
 	}
 	return s.plan.root.override(to, *s.driver.settings.forceMask)

@@ -3,7 +3,6 @@ package overlay
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
@@ -37,7 +36,7 @@ func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
 	if err := faults.Hit("overlay.replace", l.home.path); err != nil {
 		return err
 	}
-	if err := atomicfile.Exchange(filepath.Join(s.tree, "diff"), l.path("diff")); err != nil {
+	if err := atomicfile.Exchange(s.files(), l.path("diff")); err != nil {
 		return fmt.Errorf("replace files of layer %s: %w", id, err)
 	}
 	s.over, s.adopted = true, true

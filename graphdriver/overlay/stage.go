@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -62,6 +61,9 @@ type staged struct {
 	temp   *tempdir.Dir
 	tree   string
 	below  *staged // what it stands on, when that was a stage too
+	// again: it begins with the files of a layer that is there, and has nothing of a layer
+	// besides. shared: they are the very files of that layer.
+	again, shared bool
 	// written is which flush was the last to begin before something was written here.
 	written uint64
 	over    bool // adopted or discarded
@@ -80,7 +82,7 @@ func (s *staged) ApplyDiff(ctx context.Context, diff io.Reader, opts graphdriver
 	if err := faults.Hit("overlay.unpack", s.plan.home.path); err != nil {
 		return 0, fmt.Errorf("apply diff to staged layer: %w", err)
 	}
-	size, err := s.driver.extract(ctx, filepath.Join(s.tree, "diff"), diff, opts)
+	size, err := s.driver.extract(ctx, s.files(), diff, opts, s.shared)
 	if err != nil {
 		return 0, fmt.Errorf("apply diff to staged layer: %w", err)
 	}
@@ -108,6 +110,9 @@ func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
 func (s *staged) settle(ctx context.Context, id graphdriver.ID, move func(graphdriver.ID) error) error {
 	if err := id.Validate(); err != nil {
 		return err
+	}
+	if s.again {
+		return fmt.Errorf("adopt layer %s: staged as a layer that is there: %w", id, errdefs.ErrInvalid)
 	}
 	if s.below != nil && !s.below.adopted {
 		return fmt.Errorf("adopt layer %s: %w", id, errParentStage)

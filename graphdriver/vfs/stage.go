@@ -76,7 +76,9 @@ type staged struct {
 	temp   *tempdir.Dir
 	tree   string
 	dirty  bool // something was written since the last Sync
-	over   bool // adopted or discarded
+	// again: it begins with the files of a layer that is there; shared: with the very files.
+	again, shared bool
+	over          bool // adopted or discarded
 }
 
 // begin makes the tree: a copy of from, or an empty directory of the mapped root.
@@ -117,6 +119,7 @@ func (s *staged) ApplyDiff(ctx context.Context, diff io.Reader, opts graphdriver
 	size, err := archive.Extract(ctx, s.tree, diff, archive.ExtractOptions{
 		Whiteouts: archive.WhiteoutNone, Mapping: opts.Mapping, Limits: opts.Limits,
 		IgnoreChownErrors: s.driver.settings.ignoreChownErrors, NoDevices: s.driver.rootless, ApplyRoot: true,
+		Shared: s.shared,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("apply diff to staged layer: %w", err)
@@ -143,6 +146,9 @@ func (s *staged) Sync(context.Context) error {
 func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
 	if err := id.Validate(); err != nil {
 		return err
+	}
+	if s.again {
+		return fmt.Errorf("adopt layer %s: staged as a layer that is there: %w", id, errdefs.ErrInvalid)
 	}
 	if err := s.Sync(ctx); err != nil {
 		return err

@@ -71,3 +71,46 @@ func TestAllAttributes(t *testing.T) {
 		t.Error(line)
 	}
 }
+
+// TestShared: names of the same inodes, in directories of the copy's own.
+func TestShared(t *testing.T) {
+	testutil.RequireRoot(t)
+	src := filepath.Join(t.TempDir(), "src")
+	sample(t, src)
+	dst := copied(t, src, treecopy.Options{Share: true})
+	if d := cmp.Diff(testutil.Tree(t, src), testutil.Tree(t, dst)); d != "" {
+		t.Errorf("copy differs (-source +copy):\n%s", d)
+	}
+	for name, shared := range map[string]bool{"a/file": true, "link": true, "null": true, "a": false} {
+		var one, two unix.Stat_t
+		must(t, unix.Lstat(filepath.Join(src, name), &one))
+		must(t, unix.Lstat(filepath.Join(dst, name), &two))
+		if (one.Ino == two.Ino) != shared {
+			t.Errorf("%s: inodes %d and %d, want one: %t", name, one.Ino, two.Ino, shared)
+		}
+	}
+}
+
+// TestSharedWhereItCanNotBe: another file system has no names of this one's inodes.
+func TestSharedWhereItCanNotBe(t *testing.T) {
+	testutil.RequireRoot(t)
+	src, other := filepath.Join(t.TempDir(), "src"), t.TempDir()
+	sample(t, src)
+	must(t, unix.Mount("tmpfs", other, "tmpfs", 0, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(other, unix.MNT_DETACH)) })
+	must(t, treecopy.Copy(t.Context(), other, src, treecopy.Options{Share: true}))
+	if d := cmp.Diff(testutil.Tree(t, src), testutil.Tree(t, other)); d != "" {
+		t.Errorf("copy differs (-source +copy):\n%s", d)
+	}
+}
+
+func TestWhiteoutsWithoutPrivilege(t *testing.T) {
+	testutil.RequireRoot(t)
+	src := filepath.Join(t.TempDir(), "src")
+	write(t, filepath.Join(src, "f"), nil)
+	must(t, unix.Mknod(filepath.Join(src, "gone"), unix.S_IFCHR|0o600, 0))
+	dst := copied(t, src, treecopy.Options{Unprivileged: true, Whiteouts: true})
+	if d := cmp.Diff(testutil.Tree(t, src), testutil.Tree(t, dst)); d != "" {
+		t.Errorf("copy differs (-source +copy):\n%s", d)
+	}
+}

@@ -28,6 +28,13 @@ type Options struct {
 	// AllXattrs copies every extended attribute but the SELinux label; without it only
 	// those that a vfs layer has.
 	AllXattrs bool
+	// Whiteouts copies overlayfs's marks for deleted names (device 0:0), which need no
+	// privilege, also with Unprivileged.
+	Whiteouts bool
+	// Share makes everything but directories further names of what is in src, where the
+	// file system lets it: then neither tree's may be changed, only replaced. Owners of
+	// these do not move.
+	Share bool
 	// Workers is how many files are copied at once; 0 means one per processor, 8 at most.
 	Workers int
 }

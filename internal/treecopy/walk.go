@@ -84,6 +84,7 @@ func (c *copier) one(ctx context.Context, in, out *os.File, rel string, e *entry
 	var err error
 	switch {
 	case e.kind() == unix.S_IFDIR:
+	case c.opts.Share && c.share(in, out, e):
 	case e.stat.Nlink == 1 && e.kind() == unix.S_IFREG:
 		files.Go(func() error {
 			if err := c.file(ctx, in, out, e); err != nil {
@@ -142,6 +143,9 @@ func (e *entry) kind() uint32 { return e.stat.Mode & unix.S_IFMT }
 
 // skipped: devices need privileges.
 func (c *copier) skipped(e *entry) bool {
+	if c.opts.Whiteouts && e.kind() == unix.S_IFCHR && e.stat.Rdev == 0 {
+		return false
+	}
 	return c.opts.Unprivileged && (e.kind() == unix.S_IFCHR || e.kind() == unix.S_IFBLK)
 }
 

@@ -1,0 +1,68 @@
+package vfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
+	"github.com/stratastore/strata/internal/tempdir"
+	"github.com/stratastore/strata/internal/treecopy"
+)
+
+var (
+	_ graphdriver.Restager = (*driver)(nil)
+	_ graphdriver.Restaged = (*staged)(nil)
+)
+
+// Restage makes a tree like the layer's.
+func (d *driver) Restage(ctx context.Context, id graphdriver.ID, apart bool) (graphdriver.Restaged, error) {
+	h, err := d.find(id)
+	if err == nil && h.readOnly {
+		err = fmt.Errorf("store %s: %w", h.path, errdefs.ErrReadOnly)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
+	}
+	temp, err := tempdir.New(h.temp())
+	if err != nil {
+		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
+	}
+	s := &staged{driver: d, home: h, temp: temp, tree: temp.Addition(), dirty: true, again: true, shared: !apart}
+	if err := s.fillAgain(ctx, id); err != nil {
+		return nil, errors.Join(fmt.Errorf("stage layer %s again: %w", id, err), s.Discard())
+	}
+	return s, nil
+}
+
+func (s *staged) fillAgain(ctx context.Context, id graphdriver.ID) error {
+	if err := faults.Hit("vfs.restage", s.home.path); err != nil {
+		return err
+	}
+	if err := os.Mkdir(s.tree, 0o700); err != nil {
+		return err
+	}
+	return treecopy.Copy(ctx, s.tree, s.home.layer(id), treecopy.Options{
+		Unprivileged: s.driver.rootless, IgnoreChownErrors: s.driver.settings.ignoreChownErrors, AllXattrs: true, Share: s.shared,
+	})
+}
+
+// Generation goes by the layer's directory.
+func (d *driver) Generation(_ context.Context, id graphdriver.ID) (string, error) {
+	h, err := d.find(id)
+	if err != nil {
+		return "", err
+	}
+	return graphdriver.GenerationOf(h.layer(id))
+}
+
+// Generation is of the staged tree.
+func (s *staged) Generation() (string, error) {
+	if s.over {
+		return "", errOver
+	}
+	return graphdriver.GenerationOf(s.tree)
+}
