@@ -30,8 +30,13 @@ type ApplyOptions struct {
 //
 // The blob is read, unpacked from its compression and checked before any lock is
 // taken, so a slow or broken one disturbs nobody and changes nothing. The files
-// are then written under the exclusive lock. When that fails or the process dies,
-// the layer keeps what was written and has no digests any more.
+// are then unpacked under the exclusive lock, onto a second tree with the layer's own
+// files in it, which takes the layer's place at once: when that fails or the process
+// dies, the layer is as before or as wanted.
+//
+// A layer that is mounted, or below one that is, and one of a driver without
+// graphdriver.Restager is written in place instead. When that fails or the process
+// dies, the layer keeps what was written and has no digests any more.
 //
 // ErrUnknown, ErrIncomplete; errdefs.ErrCorrupt for a bad blob. Call it without
 // any transaction.
@@ -87,11 +92,12 @@ func (s *Store) applicable(ctx context.Context, id ID) error {
 
 // application is one diff on its way into an existing layer.
 type application struct {
-	store *Store
-	id    ID
-	tar   *os.File   // the uncompressed tar
-	split *splitFile // nil: the driver reproduces exact diffs, or the layer gets no digests
-	in    archive.Ingested
+	store  *Store
+	id     ID
+	tar    *os.File   // the uncompressed tar
+	split  *splitFile // nil: the driver reproduces exact diffs, or the layer gets no digests
+	in     archive.Ingested
+	staged graphdriver.Restaged // nil: the layer is written in place
 	// anonymous: the layer gets no digests.
 	anonymous bool
 	content   int64 // bytes of file content
@@ -145,11 +151,30 @@ func (a *application) change(ctx context.Context, tx *WriteTx) error {
 	if r.Incomplete() {
 		return about(a.id, ErrIncomplete)
 	}
-	if err := a.forget(ctx, tx, &r); err != nil {
+	driver, can := a.store.driver().(graphdriver.Restager)
+	if can {
+		used, err := tx.used(ctx, a.id)
+		if err != nil {
+			return err
+		}
+		can = !used
+	}
+	if !can {
+		return a.inPlace(ctx, tx, &r)
+	}
+	return a.whole(ctx, tx, driver, &r)
+}
+
+func (a *application) applyOptions(r *Record) graphdriver.ApplyOptions {
+	return graphdriver.ApplyOptions{Mapping: r.Mapping(), Limits: a.store.opts.Limits}
+}
+
+// inPlace writes into a tree that is in use, or of a driver that has no other way.
+func (a *application) inPlace(ctx context.Context, tx *WriteTx, r *Record) (err error) {
+	if err := a.forget(ctx, tx, r); err != nil {
 		return err
 	}
-	opts := graphdriver.ApplyOptions{Mapping: r.Mapping(), Limits: a.store.opts.Limits}
-	a.content, err = a.store.driver().ApplyDiff(ctx, graphdriver.ID(a.id), graphdriver.ID(r.Parent), a.tar, opts)
+	a.content, err = a.store.driver().ApplyDiff(ctx, graphdriver.ID(a.id), graphdriver.ID(r.Parent), a.tar, a.applyOptions(r))
 	if err != nil {
 		return err
 	}
@@ -169,7 +194,7 @@ func (a *application) change(ctx context.Context, tx *WriteTx) error {
 
 // forget takes away the digests of an earlier diff, before the first file changes.
 func (a *application) forget(ctx context.Context, tx *WriteTx, r *Record) error {
-	if r.DiffID == "" && r.BlobDigest == "" && r.TOCDigest == "" {
+	if !r.described() {
 		return nil
 	}
 	err := tx.update(a.id, func(r *Record) {
@@ -200,6 +225,9 @@ func (a *application) Close() error {
 	var errs []error
 	if a.split != nil {
 		errs = append(errs, a.split.close())
+	}
+	if a.staged != nil {
+		errs = append(errs, a.staged.Discard())
 	}
 	return errors.Join(append(errs, closeFile(a.tar))...)
 }

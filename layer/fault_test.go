@@ -14,12 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/faults"
+	"github.com/stratastore/strata/internal/testutil"
 )
 
 // The steps of the write paths at which something can fail.
 var faultPoints = []string{
 	"atomicfile.create", "atomicfile.write", "atomicfile.sync", "atomicfile.rename", "atomicfile.syncdir",
 	"recordfile.token", "bigdata.put", "overlay.rename", "overlay.trash", "overlay.note",
+	"overlay.restage", "overlay.unpack", "overlay.replace", "vfs.restage", "vfs.replace",
+	"layer.split.move", "layer.exchange.split", "layer.exchange.settle",
 }
 
 // changesOf leaves out what a driver can not do.
@@ -29,7 +32,8 @@ func changesOf(driver string) []change {
 
 func pointsOf(driver string) []string {
 	return slices.DeleteFunc(slices.Clone(faultPoints), func(p string) bool {
-		return strings.HasPrefix(p, "overlay.") && driver != "overlay"
+		of, _, _ := strings.Cut(p, ".")
+		return (of == "overlay" || of == "vfs") && of != driver
 	})
 }
 
@@ -177,11 +181,22 @@ func settled(t *testing.T, e *env, c change, old ID) (done bool) {
 	checkStore(t, e, s)
 	for _, id := range listIDs(t, s) {
 		l := get(t, s, id)
-		if _, err := diff(s, id, "", plain); err != nil {
+		data, err := diff(s, id, "", plain)
+		if err != nil {
 			t.Errorf("diff of %v: %v", l.Names, err)
 		}
+		if l.DiffID != "" && l.DiffID != DiffID(testutil.Digest(data)) || len(l.Flags) > 0 {
+			t.Errorf("%v has diff ID %s, its diff %s; flags %v", l.Names, l.DiffID, testutil.Digest(data), l.Flags)
+		}
 	}
-	return slices.Equal(names, c.after)
+	if c.name != "apply" {
+		return slices.Equal(names, c.after)
+	}
+	now := get(t, s, old).DiffID
+	if now != DiffID(testutil.Digest(baseTar(t))) && now != DiffID(testutil.Digest(upperTar(t))) {
+		t.Errorf("the layer's diff ID is %q", now)
+	}
+	return now == DiffID(testutil.Digest(upperTar(t)))
 }
 
 var errFault = errors.New("injected fault")

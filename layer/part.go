@@ -31,6 +31,7 @@ const (
 	byTOC        = "toc"
 	byIncomplete = "incomplete"
 	byRWName     = "rw-name"
+	byExchange   = "exchange"
 )
 
 func schema() recordfile.Schema[Record] {
@@ -42,6 +43,7 @@ func schema() recordfile.Schema[Record] {
 		Indexes: map[string]string{
 			byParent: "parent", byDiff: "diff-digest", byBlob: "compressed-diff-digest", byTOC: "toc-digest",
 			byIncomplete: "flags." + FlagIncomplete, byRWName: "flags." + flagRWName,
+			byExchange: "flags." + flagExchange,
 		},
 	}
 }

@@ -89,6 +89,17 @@ func (s *splitFile) adopt(dir string, id ID, durable bool) error {
 	return atomicfile.SyncDir(dir)
 }
 
+// moveTo renames the file out of the temp directory, so that no sweep takes it.
+func (s *splitFile) moveTo(path string) error {
+	if err := faults.Hit("layer.split.move", path); err != nil {
+		return fmt.Errorf("put tar-split in place: %w", err)
+	}
+	if err := os.Rename(s.file.Name(), path); err != nil {
+		return fmt.Errorf("put tar-split in place: %w", err)
+	}
+	return nil
+}
+
 // close lets go of the file; the temp directory removes it if it is still there.
 func (s *splitFile) close() error { return s.file.Close() }
 
