@@ -2,7 +2,6 @@ package filecopy
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,28 +14,48 @@ import (
 	"github.com/stratastore/strata/internal/rootfd"
 )
 
-// file copies what is not a directory. It is made under another name and renamed,
-// so that what was there before stays until the copy is complete.
+// file copies what is not a directory. It gets its name when it is complete, so that
+// what was there before stays until then.
 func (c *copier) file(ctx context.Context, in *rootfd.Dir, base string, st unix.Stat_t, out *rootfd.Dir, name, where string) (err error) {
-	if kind(st) == unix.S_IFSOCK {
-		return nil
-	}
-	temp := ".strata-copy-" + rand.Text()
 	first, again := c.links[inodeOf(st)]
-	if again {
-		err = c.link(first, out, temp)
-	} else {
-		err = c.node(ctx, in, base, st, out, temp)
+	switch {
+	case kind(st) == unix.S_IFSOCK:
+		return nil
+	case again:
+		return c.put(out, name, func(as string) error { return c.link(first, out, as) })
+	case kind(st) == unix.S_IFREG:
+		err = c.regular(ctx, in, base, st, out, name)
+	default:
+		err = c.beside(out, name, func(as string) error { return c.node(in, base, st, out, as) })
 	}
+	if err == nil && st.Nlink > 1 {
+		c.links[inodeOf(st)] = where
+	}
+	return err
+}
+
+// put lets link, which fails where something is, give a complete file its name. What is
+// there is replaced.
+func (c *copier) put(out *rootfd.Dir, name string, link func(as string) error) error {
+	if err := link(name); !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return c.beside(out, name, link)
+}
+
+// beside lets fill make a file under another name, and renames it.
+func (c *copier) beside(out *rootfd.Dir, name string, fill func(as string) error) error {
+	if err := c.sweep(out); err != nil {
+		return err
+	}
+	temp := c.self.tempName()
+	err := fill(temp)
 	if err == nil {
 		err = out.Rename(temp, out, name)
 	}
 	// Renaming one name of a file over another does nothing, and leaves it.
 	if removeErr := out.Unlink(temp); err == nil && !errors.Is(removeErr, unix.ENOENT) {
 		err = removeErr
-	}
-	if err == nil && st.Nlink > 1 && !again {
-		c.links[inodeOf(st)] = where
 	}
 	return err
 }
@@ -51,11 +70,9 @@ func (c *copier) link(first string, out *rootfd.Dir, name string) error {
 	return dir.Link(base, out, name)
 }
 
-// node makes one new file of any kind.
-func (c *copier) node(ctx context.Context, in *rootfd.Dir, base string, st unix.Stat_t, out *rootfd.Dir, name string) error {
+// node makes one new file that is not a regular one.
+func (c *copier) node(in *rootfd.Dir, base string, st unix.Stat_t, out *rootfd.Dir, name string) error {
 	switch kind(st) {
-	case unix.S_IFREG:
-		return c.regular(ctx, in, base, st, out, name)
 	case unix.S_IFLNK:
 		target, err := in.Readlink(base)
 		if err != nil {
@@ -101,6 +118,8 @@ func (c *copier) ownerOf(st unix.Stat_t) (uid, gid int, err error) {
 	return c.to.ToHost(uid, gid)
 }
 
+// regular copies into a file that has no name until it is complete, so that nothing
+// stays of one that is not. Where the file system has no such files, it has another name.
 func (c *copier) regular(ctx context.Context, in *rootfd.Dir, base string, st unix.Stat_t, out *rootfd.Dir, name string) error {
 	// Without O_NONBLOCK a fifo that takes the file's place would hold the copy up.
 	fd, err := in.Open(base, os.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -112,18 +131,36 @@ func (c *copier) regular(ctx context.Context, in *rootfd.Dir, base string, st un
 	if now, err := fd.Stat(); err != nil || inodeOf(now) != inodeOf(st) {
 		return errors.Join(err, fmt.Errorf("replaced while it was copied: %w", unix.ESTALE))
 	}
-	to, err := out.Create(name, 0o600)
-	if err != nil {
+	to, err := out.Temp(0o600)
+	switch {
+	case err == nil:
+		return c.fill(ctx, src, st, to, func() error {
+			return c.put(out, name, func(as string) error { return to.Link(out, as) })
+		})
+	case !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR):
 		return err
 	}
-	dst := os.NewFile(uintptr(to), name)
-	if err := content(ctx, dst, src); err != nil {
-		return errors.Join(err, dst.Close())
+	return c.beside(out, name, func(as string) error {
+		to, err := out.Create(as, 0o600)
+		if err != nil {
+			return err
+		}
+		return c.fill(ctx, src, st, to, func() error { return nil })
+	})
+}
+
+// fill copies content and attributes to a new file, closes it, and before that calls done
+// if all went well.
+func (c *copier) fill(ctx context.Context, src *os.File, st unix.Stat_t, to rootfd.FD, done func() error) error {
+	dst := os.NewFile(uintptr(to), "copy")
+	err := content(ctx, dst, src)
+	if err == nil {
+		err = c.attributes(to, st, rootfd.FD(src.Fd()))
 	}
-	if err := c.attributes(to, st, fd); err != nil {
-		return errors.Join(err, dst.Close())
+	if err == nil {
+		err = done()
 	}
-	return dst.Close()
+	return errors.Join(err, dst.Close())
 }
 
 // piece bounds what is copied between two looks at the context.

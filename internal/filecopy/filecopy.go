@@ -62,9 +62,14 @@ type Options struct {
 // Kept are content, modes, times, hard links within the source, device numbers,
 // file capabilities and user.* attributes; owners move from the one mapping to the
 // other, and an owner that the target's mapping lacks is an idmap.ErrUnmapped.
-// Sockets are left out. After an error or a cancelled ctx a part may be there.
+// Sockets are left out. After an error or a cancelled ctx a part may be there, of whole
+// files; a process that is killed may leave one file with a name of its own besides
+// (".strata-copy-..."), which the next copy into that directory removes.
 func Copy(ctx context.Context, from, to Place, opts Options) error {
-	c := &copier{from: from.Mapping, to: to.Mapping, links: map[inode]string{}, root: to.Root}
+	c := &copier{
+		from: from.Mapping, to: to.Mapping, root: to.Root,
+		links: map[inode]string{}, swept: map[inode]bool{}, self: thisProcess(),
+	}
 	if opts.Owner != nil {
 		uid, gid, err := to.Mapping.ToHost(opts.Owner.UID, opts.Owner.GID)
 		if err != nil {
@@ -162,6 +167,10 @@ type copier struct {
 	root     *rootfd.Root
 	// links has the first target name of each inode with several names.
 	links map[inode]string
+	// swept are the directories without leftovers of killed copies.
+	swept map[inode]bool
+	// self is in the names of temporary files.
+	self process
 	// top is the first directory that was made or merged into.
 	top *inode
 }

@@ -52,6 +52,14 @@ func (d *Dir) Create(base string, perm uint32) (FD, error) {
 	return d.Open(base, os.O_CREATE|os.O_EXCL|os.O_WRONLY, perm)
 }
 
+// Temp makes a regular file without a name in the directory's file system and opens it
+// for writing. It goes with its last descriptor, however the process ends, unless FD.Link
+// gives it a name. EOPNOTSUPP or EISDIR where that can not be done.
+func (d *Dir) Temp(perm uint32) (FD, error) {
+	fd, err := open(d.fd, ".", unix.O_TMPFILE|os.O_WRONLY, perm)
+	return FD(fd), err
+}
+
 // OpenDir opens a directory entry for reading, so that it also serves as FD.
 func (d *Dir) OpenDir(base string) (*Dir, error) {
 	fd, err := open(d.fd, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)

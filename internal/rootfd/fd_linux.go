@@ -1,7 +1,9 @@
 package rootfd
 
 import (
+	"errors"
 	"io"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,6 +48,17 @@ func (f FD) WriteAt(p []byte, off int64) (n int, err error) {
 // Truncate sets the file's size.
 func (f FD) Truncate(size int64) error {
 	return retry(func() error { return unix.Ftruncate(int(f), size) })
+}
+
+// Link gives the file a name in dir, which must not be there yet.
+func (f FD) Link(dir *Dir, base string) error {
+	// By descriptor alone it needs a capability; through /proc it does not.
+	err := retry(func() error { return unix.Linkat(int(f), "", dir.fd, base, unix.AT_EMPTY_PATH) })
+	if !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	path := "/proc/self/fd/" + strconv.Itoa(int(f))
+	return retry(func() error { return unix.Linkat(unix.AT_FDCWD, path, dir.fd, base, unix.AT_SYMLINK_FOLLOW) })
 }
 
 // Stat returns the attributes.
