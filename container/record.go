@@ -4,9 +4,8 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/idmap"
 	"github.com/stratastore/strata/internal/objectid"
 	"github.com/stratastore/strata/layer"
@@ -36,12 +35,8 @@ type Record struct {
 	Layer layer.ID `json:"layer"`
 	// Metadata is free text of the creator.
 	Metadata string `json:"metadata,omitempty"`
-	// BigDataNames are the keys of the data items, in the order of first setting.
-	BigDataNames []string `json:"big-data-names,omitempty"`
-	// BigDataSizes are the items' lengths in bytes.
-	BigDataSizes map[string]int64 `json:"big-data-sizes,omitempty"`
-	// BigDataDigests are the items' SHA-256 digests.
-	BigDataDigests map[string]digest.Digest `json:"big-data-digests,omitempty"`
+	// Inventory lists the data items: BigDataNames, BigDataSizes, BigDataDigests.
+	bigdata.Inventory
 	// Created is the time of creation.
 	Created time.Time `json:"created"`
 	// UIDMap and GIDMap are the container's ID mapping, used when mounting.
@@ -61,35 +56,6 @@ type Container struct {
 
 // Mapping returns the container's ID mapping.
 func (r Record) Mapping() idmap.Mapping { return idmap.Mapping{UIDs: r.UIDMap, GIDs: r.GIDMap} }
-
-// DataSize sums the lengths of the data items in bytes.
-func (r Record) DataSize() int64 {
-	var sum int64
-	for _, n := range r.BigDataSizes {
-		sum += n
-	}
-	return sum
-}
-
-// ItemSize returns the recorded length of a data item in bytes; ErrSizeUnknown if
-// there is none.
-func (r Record) ItemSize(key string) (int64, error) {
-	n, ok := r.BigDataSizes[key]
-	if !ok {
-		return 0, ErrSizeUnknown
-	}
-	return n, nil
-}
-
-// ItemDigest returns the recorded digest of a data item; ErrDigestUnknown if there
-// is none.
-func (r Record) ItemDigest(key string) (digest.Digest, error) {
-	d, ok := r.BigDataDigests[key]
-	if !ok {
-		return "", ErrDigestUnknown
-	}
-	return d, nil
-}
 
 // MountLabel returns the SELinux label that the container's layer is mounted with.
 func (r Record) MountLabel() string { return flag[string](r, flagMountLabel) }

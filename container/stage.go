@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -27,12 +25,7 @@ type Stage struct {
 func (st *Stage) Record() Record { return st.record }
 
 // Discard removes what was not adopted. Always safe to defer.
-func (st *Stage) Discard() error {
-	if st.items == nil {
-		return nil
-	}
-	return st.items.Discard()
-}
+func (st *Stage) Discard() error { return st.items.Discard() }
 
 // Stage checks opts and writes the data items aside, with no lock held. A
 // cancelled or failed call leaves nothing. The caller adopts or discards the stage.
@@ -43,22 +36,20 @@ func (s *Store) Stage(ctx context.Context, opts CreateOptions) (*Stage, error) {
 		return nil, err
 	}
 	st := &Stage{record: record}
-	if len(opts.BigData) == 0 {
-		return st, nil
-	}
 	if st.items, err = s.stageItems(ctx, opts.BigData); err != nil {
 		return nil, fmt.Errorf("stage container %s: %w", record.ID, err)
 	}
 	return st, nil
 }
 
+// stageItems writes items beside the containers; nil for none.
 func (s *Store) stageItems(ctx context.Context, items []BigDatum) (*bigdata.Stage, error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
 	pairs := make([]bigdata.Item, len(items))
 	for i, it := range items {
-		if it.Key == bigdata.UserData {
-			return nil, fmt.Errorf("key %q: %w", it.Key, ErrInvalidDataName)
-		}
-		pairs[i] = bigdata.Item{Key: it.Key, Data: it.Data}
+		pairs[i] = bigdata.Item(it)
 	}
 	s.sweep.Do(s.sweepStages)
 	return bigdata.StageItems(ctx, s.dir, pairs, bigdata.Options{NoSync: s.transient})
@@ -123,17 +114,5 @@ func newFlags(opts CreateOptions) (map[string]json.RawMessage, error) {
 
 // note records one data item: key, length and digest.
 func (r *Record) note(it BigDatum) {
-	if _, known := r.BigDataSizes[it.Key]; !known {
-		r.BigDataNames = append(slices.Clip(r.BigDataNames), it.Key)
-	}
-	sizes, digests := maps.Clone(r.BigDataSizes), maps.Clone(r.BigDataDigests)
-	if sizes == nil {
-		sizes = map[string]int64{}
-	}
-	if digests == nil {
-		digests = map[string]digest.Digest{}
-	}
-	sizes[it.Key] = int64(len(it.Data))
-	digests[it.Key] = digest.FromBytes(it.Data)
-	r.BigDataSizes, r.BigDataDigests = sizes, digests
+	r.Inventory = bigdata.With(r.Inventory, it.Key, int64(len(it.Data)), digest.FromBytes(it.Data))
 }

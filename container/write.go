@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/objectid"
 	"github.com/stratastore/strata/internal/recordfile"
-	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -20,8 +18,7 @@ import (
 type WriteTx struct {
 	*ReadTx
 	writer *recordfile.WriteTx[Record]
-	undo   []string // data directories that no saved record owns yet
-	gone   []string // directories whose records are deleted
+	data   bigdata.Changes
 }
 
 // Adopt turns a stage into a container at its place: ErrDuplicateID and
@@ -34,11 +31,8 @@ func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, at Place) (Container, e
 	if err := tx.checkFree(r); err != nil {
 		return Container{}, err
 	}
-	if st.items != nil {
-		if err := st.items.Adopt(string(r.ID)); err != nil {
-			return Container{}, err
-		}
-		tx.undo = append(tx.undo, tx.store.DataDir(r.ID))
+	if err := tx.data.Adopt(st.items, string(r.ID)); err != nil {
+		return Container{}, err
 	}
 	file := stableFile
 	if tx.store.transient {
@@ -73,7 +67,7 @@ func (tx *WriteTx) Delete(id ID) error {
 	if err := tx.writer.Delete(string(id)); err != nil {
 		return fmt.Errorf("delete container %s: %w", id, err)
 	}
-	tx.gone = append(tx.gone, tx.store.DataDir(id), tx.store.RunDir(id))
+	tx.data.Delete(tx.store.DataDir(id), tx.store.RunDir(id))
 	return nil
 }
 
@@ -134,31 +128,11 @@ func (tx *WriteTx) update(id ID, change func(*Record)) error {
 // of deleted containers. After an error the transaction has ended; what was not
 // saved is dropped.
 func (tx *WriteTx) Commit(ctx context.Context) error {
-	if err := tx.save(ctx); err != nil {
-		if tx.Uncertain() {
-			tx.undo = nil // the data may have its record already
-		}
+	if err := tx.data.Save(ctx, tx.writer); err != nil {
 		return errors.Join(fmt.Errorf("save containers: %w", err), tx.Close())
 	}
-	tx.undo = nil
-	remove, err := bigdata.Trash(tx.gone...)
+	remove, err := tx.data.Commit()
 	return errors.Join(err, tx.Close(), remove())
-}
-
-// save saves the records. When there is no room for that, not even a reserve, the
-// directories of deleted containers go before their records do: a crash in between
-// leaves containers without data, which can be deleted.
-func (tx *WriteTx) save(ctx context.Context) error {
-	err := tx.writer.Save(ctx)
-	if !reserve.Full(err) || tx.Uncertain() || len(tx.gone) == 0 {
-		return err
-	}
-	for _, dir := range tx.gone {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("make room: %w", err)
-		}
-	}
-	return tx.writer.Save(ctx)
 }
 
 // Uncertain reports whether Commit failed so late that the records may be on disk
@@ -166,11 +140,4 @@ func (tx *WriteTx) save(ctx context.Context) error {
 func (tx *WriteTx) Uncertain() bool { return tx.writer.Uncertain() }
 
 // Close ends the transaction; after Commit it does nothing. Always defer it.
-func (tx *WriteTx) Close() error {
-	var errs []error
-	for _, dir := range tx.undo {
-		errs = append(errs, os.RemoveAll(dir))
-	}
-	tx.undo = nil
-	return errors.Join(append(errs, tx.ReadTx.Close())...)
-}
+func (tx *WriteTx) Close() error { return errors.Join(tx.data.Undo(), tx.ReadTx.Close()) }

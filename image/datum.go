@@ -2,7 +2,6 @@ package image
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -20,15 +19,4 @@ func (it BigDatum) digest() (digest.Digest, error) {
 		return ManifestDigest(it.Data)
 	}
 	return digest.FromBytes(it.Data), nil
-}
-
-// with returns a copy of m with one more entry: records are shared between
-// transactions, so their maps are never written.
-func with[V any](m map[string]V, key string, v V) map[string]V {
-	out := maps.Clone(m)
-	if out == nil {
-		out = make(map[string]V, 1)
-	}
-	out[key] = v
-	return out
 }

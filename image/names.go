@@ -132,14 +132,13 @@ func (tx *WriteTx) copyHere(ctx context.Context, foreign Image) error {
 	}
 	st := &Stage{record: foreign.Record}
 	st.record.Names = slices.DeleteFunc(slices.Clone(st.record.Names), tx.nameTaken)
+	var err error
 	if len(items) > 0 {
-		staged, err := bigdata.StageItems(ctx, tx.store.parts[0].dir, items, bigdata.Options{})
-		if err != nil {
+		if st.items, err = bigdata.StageItems(ctx, tx.store.parts[0].dir, items, bigdata.Options{}); err != nil {
 			return err
 		}
-		st.items = staged
 	}
-	_, err := tx.Adopt(ctx, st, foreign.TopLayer)
+	_, err = tx.Adopt(ctx, st, foreign.TopLayer)
 	return errors.Join(err, st.Discard())
 }
 

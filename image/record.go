@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/objectid"
 	"github.com/stratastore/strata/layer"
 )
@@ -40,13 +41,8 @@ type Record struct {
 	MappedLayers []layer.ID `json:"mapped-layers,omitempty"`
 	// Metadata is free text of the creator.
 	Metadata string `json:"metadata,omitempty"`
-	// BigDataNames are the keys of the data items, in the order of first setting.
-	BigDataNames []string `json:"big-data-names,omitempty"`
-	// BigDataSizes are the items' lengths in bytes.
-	BigDataSizes map[string]int64 `json:"big-data-sizes,omitempty"`
-	// BigDataDigests are the items' digests: of "manifest…" items the manifest
-	// digest, else SHA-256.
-	BigDataDigests map[string]digest.Digest `json:"big-data-digests,omitempty"`
+	// Inventory lists the data items: BigDataNames, BigDataSizes, BigDataDigests.
+	bigdata.Inventory
 	// Created is the time in the image's config if known, else that of storing.
 	Created time.Time `json:"created"`
 	// Flags are free; strata keeps them.
@@ -90,35 +86,6 @@ func (r Record) TopLayers() []layer.ID {
 		return slices.Clone(r.MappedLayers)
 	}
 	return append([]layer.ID{r.TopLayer}, r.MappedLayers...)
-}
-
-// DataSize sums the lengths of the data items in bytes.
-func (r Record) DataSize() int64 {
-	var sum int64
-	for _, n := range r.BigDataSizes {
-		sum += n
-	}
-	return sum
-}
-
-// ItemSize returns the recorded length of a data item in bytes; ErrSizeUnknown if
-// there is none.
-func (r Record) ItemSize(key string) (int64, error) {
-	n, ok := r.BigDataSizes[key]
-	if !ok {
-		return 0, ErrSizeUnknown
-	}
-	return n, nil
-}
-
-// ItemDigest returns the recorded digest of a data item; ErrDigestUnknown if there
-// is none.
-func (r Record) ItemDigest(key string) (digest.Digest, error) {
-	d, ok := r.BigDataDigests[key]
-	if !ok {
-		return "", ErrDigestUnknown
-	}
-	return d, nil
 }
 
 // History returns history with names pushed to its front one after the other:

@@ -1,16 +1,16 @@
 package image
 
-import "github.com/opencontainers/go-digest"
+import (
+	"github.com/opencontainers/go-digest"
+
+	"github.com/stratastore/strata/internal/bigdata"
+)
 
 // RecordItem makes the record say size and digest of a data item whose file is there
 // already: for the second half of a replacement that was interrupted.
 func (tx *WriteTx) RecordItem(id ID, key string, size int64, d digest.Digest) error {
 	return tx.update(id, func(r *Record) error {
-		if _, known := r.BigDataSizes[key]; !known {
-			r.BigDataNames = append(r.BigDataNames, key)
-		}
-		r.BigDataSizes = with(r.BigDataSizes, key, size)
-		r.BigDataDigests = with(r.BigDataDigests, key, d)
+		r.Inventory = bigdata.With(r.Inventory, key, size, d)
 		return nil
 	})
 }

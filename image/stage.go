@@ -27,12 +27,7 @@ type Stage struct {
 func (st *Stage) Record() Record { return st.record }
 
 // Discard removes what was not adopted. Always safe to defer.
-func (st *Stage) Discard() error {
-	if st.items == nil {
-		return nil
-	}
-	return st.items.Discard()
-}
+func (st *Stage) Discard() error { return st.items.Discard() }
 
 // Stage checks opts and writes the data items aside, with no lock held. A
 // cancelled or failed call leaves nothing. The caller adopts or discards the stage.
@@ -42,22 +37,19 @@ func (s *Store) Stage(ctx context.Context, opts CreateOptions) (*Stage, error) {
 		return nil, err
 	}
 	st := &Stage{record: record, moveNames: opts.MoveNames}
-	if len(opts.BigData) == 0 {
-		return st, nil
-	}
 	if st.items, err = s.stageItems(ctx, opts.BigData); err != nil {
 		return nil, fmt.Errorf("stage image %s: %w", record.ID, err)
 	}
 	return st, nil
 }
 
-// stageItems writes items beside the images of the part that takes new ones.
+// stageItems writes items beside the images of the part that takes new ones; nil for none.
 func (s *Store) stageItems(ctx context.Context, items []BigDatum) (*bigdata.Stage, error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
 	pairs := make([]bigdata.Item, len(items))
 	for i, it := range items {
-		if it.Key == bigdata.UserData {
-			return nil, fmt.Errorf("key %q: %w", it.Key, ErrInvalidDataName)
-		}
 		pairs[i] = bigdata.Item{Key: it.Key, Data: it.Data}
 	}
 	s.sweep.Do(s.sweepStages)
@@ -148,11 +140,7 @@ func (r *Record) note(it BigDatum) error {
 	if err != nil {
 		return err
 	}
-	if _, known := r.BigDataSizes[it.Key]; !known {
-		r.BigDataNames = append(r.BigDataNames, it.Key)
-	}
-	r.BigDataSizes = with(r.BigDataSizes, it.Key, int64(len(it.Data)))
-	r.BigDataDigests = with(r.BigDataDigests, it.Key, d)
+	r.Inventory = bigdata.With(r.Inventory, it.Key, int64(len(it.Data)), d)
 	if digests := r.Digests(); r.Digest == "" && len(digests) > 0 {
 		r.Digest = digests[0]
 	}

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/objectid"
 	"github.com/stratastore/strata/internal/recordfile"
-	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -21,8 +19,7 @@ import (
 type WriteTx struct {
 	*ReadTx
 	writers []*recordfile.WriteTx[Record] // one per part, nil for those that are only read
-	undo    []string                      // data directories that no saved record owns yet
-	gone    []string                      // data directories whose records are deleted
+	data    bigdata.Changes
 }
 
 func (tx *WriteTx) open(ctx context.Context, p part) error {
@@ -57,11 +54,8 @@ func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, top layer.ID) (Image, e
 	if err := tx.checkFree(r); err != nil {
 		return Image{}, err
 	}
-	if st.items != nil {
-		if err := st.items.Adopt(string(r.ID)); err != nil {
-			return Image{}, err
-		}
-		tx.undo = append(tx.undo, filepath.Join(tx.store.parts[0].dir, string(r.ID)))
+	if err := tx.data.Adopt(st.items, string(r.ID)); err != nil {
+		return Image{}, err
 	}
 	if err := tx.writers[0].Insert(0, r); err != nil {
 		return Image{}, fmt.Errorf("store image %s: %w", r.ID, err)
@@ -107,15 +101,15 @@ func (tx *WriteTx) Delete(id ID) error {
 // files about it unless another part has an image of that ID.
 func (tx *WriteTx) forget(home int, id ID) error {
 	s := tx.store
-	tx.gone = append(tx.gone, filepath.Join(s.parts[home].dir, string(id)))
+	tx.data.Delete(filepath.Join(s.parts[home].dir, string(id)))
 	_, err := tx.homeOf(id)
 	if !errors.Is(err, ErrUnknown) {
 		return err
 	}
 	if home != s.last {
-		tx.gone = append(tx.gone, filepath.Join(s.parts[s.last].dir, string(id)))
+		tx.data.Delete(filepath.Join(s.parts[s.last].dir, string(id)))
 	}
-	tx.gone = append(tx.gone, filepath.Join(s.runDir, string(id)))
+	tx.data.Delete(filepath.Join(s.runDir, string(id)))
 	return nil
 }
 
@@ -180,40 +174,13 @@ func (tx *WriteTx) Commit(ctx context.Context) error {
 		if w == nil {
 			continue
 		}
-		if err := tx.save(ctx, w); err != nil {
-			if w.Uncertain() {
-				tx.undo = nil // the data may have its record already
-			}
+		if err := tx.data.Save(ctx, w); err != nil {
 			return errors.Join(fmt.Errorf("save images: %w", err), tx.Close())
 		}
 	}
-	tx.undo = nil
-	remove, err := bigdata.Trash(tx.gone...)
+	remove, err := tx.data.Commit()
 	return errors.Join(err, tx.Close(), remove())
 }
 
-// save saves the records of one part. When there is no room for that, not even a
-// reserve, the data of deleted images goes before their records do: a crash in
-// between leaves images without data, which can be deleted.
-func (tx *WriteTx) save(ctx context.Context, w *recordfile.WriteTx[Record]) error {
-	err := w.Save(ctx)
-	if !reserve.Full(err) || w.Uncertain() || len(tx.gone) == 0 {
-		return err
-	}
-	for _, dir := range tx.gone {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("make room: %w", err)
-		}
-	}
-	return w.Save(ctx)
-}
-
 // Close ends the transaction; after Commit it does nothing. Always defer it.
-func (tx *WriteTx) Close() error {
-	var errs []error
-	for _, dir := range tx.undo {
-		errs = append(errs, os.RemoveAll(dir))
-	}
-	tx.undo = nil
-	return errors.Join(append(errs, tx.ReadTx.Close())...)
-}
+func (tx *WriteTx) Close() error { return errors.Join(tx.data.Undo(), tx.ReadTx.Close()) }

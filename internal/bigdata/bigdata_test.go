@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,21 +88,34 @@ func TestItems(t *testing.T) {
 		if err != nil || string(got) != data {
 			t.Fatalf("Read = %q, %v; want %q", got, err, data)
 		}
-		if n, err := bigdata.Size(dir, "A_b"); err != nil || n != int64(len(data)) {
-			t.Fatalf("Size = %d, %v; want %d", n, err, len(data))
-		}
 	}
 	info, err := os.Stat(filepath.Join(dir, "=QV9i"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("file of A_b: %v, %v", info, err)
 	}
-	for range 2 { // the second time there is none
-		if err := bigdata.Remove(dir, "A_b"); err != nil {
-			t.Fatal(err)
-		}
+	if got := names(t, dir); len(got) != 1 {
+		t.Fatalf("files: %v", got)
 	}
-	if got := names(t, dir); len(got) != 0 {
-		t.Fatalf("left behind: %v", got)
+}
+
+func TestInventory(t *testing.T) {
+	var none bigdata.Inventory
+	one := bigdata.With(none, "a", 1, "sha256:1")
+	two := bigdata.With(bigdata.With(one, "b", 2, "sha256:2"), "a", 3, "sha256:3")
+	if _, err := one.ItemSize("b"); !errors.Is(err, bigdata.ErrSizeUnknown) {
+		t.Errorf("an older inventory changed: %+v, %v", one, err)
+	}
+	if d, err := one.ItemDigest("a"); d != "sha256:1" || err != nil {
+		t.Errorf("an older inventory changed: %+v, %v", one, err)
+	}
+	if !slices.Equal(two.BigDataNames, []string{"a", "b"}) || two.DataSize() != 5 {
+		t.Errorf("a replaced item: %+v", two)
+	}
+	if n, err := two.ItemSize("a"); n != 3 || err != nil {
+		t.Errorf("size of a = %d, %v", n, err)
+	}
+	if _, err := two.ItemDigest("c"); !errors.Is(err, bigdata.ErrDigestUnknown) {
+		t.Errorf("digest of an item that is not there: %v", err)
 	}
 }
 
@@ -169,6 +183,7 @@ func TestStageLeavesNothing(t *testing.T) {
 		items []bigdata.Item
 	}{
 		{"bad key", t.Context(), []bigdata.Item{{Key: "fine"}, {Key: ".."}}},
+		{"engines' directory", t.Context(), []bigdata.Item{{Key: bigdata.UserData}}},
 		{"key twice", t.Context(), []bigdata.Item{{Key: "a"}, {Key: "a"}}},
 		{"cancelled", cancelled, []bigdata.Item{{Key: "a"}}},
 	}

@@ -128,29 +128,3 @@ func ReadAll(ctx context.Context, f *os.File) ([]byte, error) {
 	}
 	return data, nil
 }
-
-// Size returns the item's length in bytes; fs.ErrNotExist if there is none.
-func Size(dir, key string) (int64, error) {
-	f, err := Open(dir, key)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close() // read only: nothing to lose
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
-
-// Remove deletes the item called key; one that is not there is success.
-func Remove(dir, key string) error {
-	name, err := FileName(key)
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove data item %q: %w", key, err)
-	}
-	return nil
-}

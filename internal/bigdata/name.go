@@ -1,10 +1,10 @@
 // Package bigdata keeps the named data items of layers, images and containers:
 // one file per item in the object's directory (on-disk format, 2.7).
 //
-// It knows file names and files; which items an object has, their sizes and
-// digests stand in the object's record and are the caller's business. The
-// directory and the object's ID have been validated by the caller; keys come
-// from strangers and are validated here.
+// Which items an object has, their sizes and digests stand in the object's record,
+// as its Inventory; saving it is the caller's business. The directory and the
+// object's ID have been validated by the caller; keys come from strangers and
+// are validated here.
 package bigdata
 
 import (

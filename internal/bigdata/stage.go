@@ -30,9 +30,8 @@ type Stage struct {
 	opts   Options
 }
 
-// NewStage makes a stage in parent, the directory of all objects of a kind. The
-// caller defers Discard.
-func NewStage(parent string, opts Options) (*Stage, error) {
+// newStage makes an empty stage in parent, the directory of all objects of a kind.
+func newStage(parent string, opts Options) (*Stage, error) {
 	for {
 		if err := faults.Hit("bigdata.stage", parent); err != nil {
 			return nil, fmt.Errorf("make staging directory: %w", err)
@@ -61,19 +60,19 @@ type Item struct {
 // StageItems makes a stage in parent with items in it, durable. A cancelled or
 // failed call leaves nothing.
 func StageItems(ctx context.Context, parent string, items []Item, opts Options) (*Stage, error) {
-	st, err := NewStage(parent, opts)
+	st, err := newStage(parent, opts)
 	if err != nil {
 		return nil, err
 	}
 	for _, it := range items {
 		if err = ctx.Err(); err == nil {
-			err = st.Put(it.Key, it.Data)
+			err = st.put(it.Key, it.Data)
 		}
 		if err != nil {
 			return nil, errors.Join(err, st.Discard())
 		}
 	}
-	if err := st.Sync(); err != nil {
+	if err := st.sync(); err != nil {
 		return nil, errors.Join(err, st.Discard())
 	}
 	return st, nil
@@ -109,8 +108,11 @@ func stillThere(f *os.File, path string) bool {
 	return err == nil && os.SameFile(opened, named)
 }
 
-// Put writes one item into the stage. The same key twice is an fs.ErrExist.
-func (s *Stage) Put(key string, data []byte) (err error) {
+// put writes one item into the stage. The same key twice is an fs.ErrExist.
+func (s *Stage) put(key string, data []byte) (err error) {
+	if key == UserData {
+		return fmt.Errorf("key %q: %w", key, ErrBadKey)
+	}
 	name, err := newFileName(key)
 	if err != nil {
 		return err
@@ -135,8 +137,8 @@ func (s *Stage) Put(key string, data []byte) (err error) {
 	return nil
 }
 
-// Sync makes the stage's directory durable; call it after the last Put.
-func (s *Stage) Sync() error {
+// sync makes the stage's directory durable, after the last put.
+func (s *Stage) sync() error {
 	if s.opts.NoSync {
 		return nil
 	}
@@ -192,8 +194,11 @@ func (s *Stage) syncParent(dir string) error {
 	return atomicfile.SyncDir(dir)
 }
 
-// Discard removes what was not adopted. Always safe to defer.
+// Discard removes what was not adopted. Always safe to defer, also for nil.
 func (s *Stage) Discard() error {
+	if s == nil {
+		return nil
+	}
 	var err error
 	if s.path != "" {
 		err = removeAll(s.path)
