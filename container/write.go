@@ -85,9 +85,7 @@ func (tx *WriteTx) AddNames(id ID, names []string) ([]string, error) {
 
 // RemoveNames takes names away; one that the container has not is no error. See SetNames.
 func (tx *WriteTx) RemoveNames(id ID, names []string) ([]string, error) {
-	return tx.changeNames(id, nil, func(old []string) []string {
-		return slices.DeleteFunc(slices.Clone(old), func(n string) bool { return slices.Contains(names, n) })
-	})
+	return tx.changeNames(id, nil, func(old []string) []string { return objectid.Without(old, names...) })
 }
 
 func (tx *WriteTx) changeNames(id ID, added []string, change func([]string) []string) ([]string, error) {

@@ -26,9 +26,7 @@ func (tx *WriteTx) AddNames(ctx context.Context, id ID, names []string) ([]strin
 
 // RemoveNames takes names away; one that the image has not is no error. See SetNames.
 func (tx *WriteTx) RemoveNames(ctx context.Context, id ID, names []string) ([]string, error) {
-	return tx.changeNames(ctx, id, nil, func(old []string) []string {
-		return slices.DeleteFunc(slices.Clone(old), func(n string) bool { return slices.Contains(names, n) })
-	})
+	return tx.changeNames(ctx, id, nil, func(old []string) []string { return objectid.Without(old, names...) })
 }
 
 func (tx *WriteTx) changeNames(ctx context.Context, id ID, added []string, change func([]string) []string) ([]string, error) {
@@ -94,8 +92,7 @@ func takeNames(w *recordfile.WriteTx[Record], names []string) error {
 		if err != nil {
 			return err
 		}
-		rest := slices.DeleteFunc(slices.Clone(r.Names), func(n string) bool { return n == name })
-		if err := w.AssignNames(owner, rest); err != nil {
+		if err := w.AssignNames(owner, objectid.Without(r.Names, name)); err != nil {
 			return err
 		}
 	}

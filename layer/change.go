@@ -47,8 +47,7 @@ func (tx *WriteTx) RemoveNames(id ID, names ...string) error {
 	if err != nil {
 		return err
 	}
-	left := slices.DeleteFunc(slices.Clone(l.Names), func(n string) bool { return slices.Contains(names, n) })
-	return tx.records.AssignNames(string(id), left)
+	return tx.records.AssignNames(string(id), objectid.Without(l.Names, names...))
 }
 
 // own is Get for a layer of the writable store.

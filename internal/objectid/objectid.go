@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -80,4 +81,9 @@ func Unique(names []string) []string {
 		}
 	}
 	return out
+}
+
+// Without returns names without those that are gone, which need not be there.
+func Without(names []string, gone ...string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(gone, n) })
 }

@@ -47,6 +47,9 @@ func TestNames(t *testing.T) {
 	if diff := cmp.Diff([]string{"x", "y", "a"}, objectid.Unique([]string{"x", "y", "x", "a", "y"})); diff != "" {
 		t.Errorf("Unique (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff([]string{"x", "a"}, objectid.Without([]string{"x", "y", "a", "y"}, "y", "z")); diff != "" {
+		t.Errorf("Without (-want +got):\n%s", diff)
+	}
 	if objectid.Unique(nil) != nil {
 		t.Error("Unique(nil) is not nil")
 	}
