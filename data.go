@@ -18,22 +18,29 @@ import (
 
 // ListBigData returns the keys of an object's data items in the order of first
 // setting. An *UnknownError if there is no such object.
-func (s *Store) ListBigData(ctx context.Context, kind Kind, nameOrID string) (keys []string, err error) {
+func (s *Store) ListBigData(ctx context.Context, kind Kind, nameOrID string) ([]string, error) {
+	v, err := s.inventory(ctx, kind, nameOrID)
+	return v.BigDataNames, err
+}
+
+// inventory returns what an object's record says about its data items: of a layer's, the
+// keys alone.
+func (s *Store) inventory(ctx context.Context, kind Kind, nameOrID string) (v bigdata.Inventory, err error) {
 	t, err := s.begin(ctx, readOnly(kind))
 	if err != nil {
-		return nil, err
+		return v, err
 	}
 	defer t.end(&err)
 	switch kind {
 	case KindLayer:
 		l, err := t.layer(nameOrID)
-		return l.BigDataNames, err
+		return bigdata.Inventory{BigDataNames: l.BigDataNames}, err
 	case KindImage:
 		i, err := t.image(nameOrID)
-		return i.BigDataNames, err
+		return i.Inventory, err
 	default:
 		c, err := t.container(nameOrID)
-		return c.BigDataNames, err
+		return c.Inventory, err
 	}
 }
 
@@ -207,47 +214,31 @@ func (s *Store) setContainerData(ctx context.Context, nameOrID string, it contai
 // containers. An *UnknownError if there is no such object, image.ErrSizeUnknown if
 // it has no such item.
 func (s *Store) BigDataSize(ctx context.Context, kind Kind, nameOrID, key string) (int64, error) {
-	switch kind {
-	case KindImage:
-		i, err := s.Image(ctx, nameOrID)
-		if err != nil {
-			return 0, err
-		}
-		return i.ItemSize(key)
-	case KindContainer:
-		c, err := s.Container(ctx, nameOrID)
-		if err != nil {
-			return 0, err
-		}
-		return c.ItemSize(key)
-	default:
+	if kind == KindLayer {
 		data, err := s.BigData(ctx, kind, nameOrID, key)
 		return int64(len(data)), err
 	}
+	v, err := s.inventory(ctx, kind, nameOrID)
+	if err != nil {
+		return 0, err
+	}
+	return v.ItemSize(key)
 }
 
 // BigDataDigest returns the recorded digest of a data item: for images and
 // containers. An *UnknownError if there is no such object, image.ErrDigestUnknown
 // if it has no such item.
 func (s *Store) BigDataDigest(ctx context.Context, kind Kind, nameOrID, key string) (digest.Digest, error) {
-	switch kind {
-	case KindImage:
-		i, err := s.Image(ctx, nameOrID)
-		if err != nil {
-			return "", err
-		}
-		return i.ItemDigest(key)
-	case KindContainer:
-		c, err := s.Container(ctx, nameOrID)
-		if err != nil {
-			return "", err
-		}
-		return c.ItemDigest(key)
-	default:
+	if kind == KindLayer {
 		data, err := s.BigData(ctx, kind, nameOrID, key)
 		if err != nil {
 			return "", err
 		}
 		return digest.FromBytes(data), nil
 	}
+	v, err := s.inventory(ctx, kind, nameOrID)
+	if err != nil {
+		return "", err
+	}
+	return v.ItemDigest(key)
 }

@@ -73,6 +73,18 @@ func wantOf(kind Kind, a access) want {
 	return want{}
 }
 
+// commitKind saves what was changed of one kind and ends that part of t.
+func (t *tx) commitKind(ctx context.Context, kind Kind) error {
+	switch kind {
+	case KindLayer:
+		return t.writeLayers.Commit(ctx)
+	case KindImage:
+		return t.writeImages.Commit(ctx)
+	default:
+		return t.writeContainers.Commit(ctx)
+	}
+}
+
 // find looks among the records that t holds.
 func (t *tx) find(kind Kind, nameOrID string) (Object, error) {
 	switch kind {

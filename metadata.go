@@ -34,22 +34,17 @@ func (s *Store) SetMetadata(ctx context.Context, nameOrID, text string) (err err
 	return err
 }
 
-func (t *tx) setMetadata(ctx context.Context, o Object, text string) error {
+func (t *tx) setMetadata(ctx context.Context, o Object, text string) (err error) {
 	switch o.Kind {
 	case KindLayer:
-		if err := t.writeLayers.SetMetadata(layer.ID(o.ID), text); err != nil {
-			return err
-		}
-		return t.writeLayers.Commit(ctx)
+		err = t.writeLayers.SetMetadata(layer.ID(o.ID), text)
 	case KindImage:
-		if err := t.writeImages.SetMetadata(image.ID(o.ID), text); err != nil {
-			return err
-		}
-		return t.writeImages.Commit(ctx)
-	default:
-		if err := t.writeContainers.SetMetadata(container.ID(o.ID), text); err != nil {
-			return err
-		}
-		return t.writeContainers.Commit(ctx)
+		err = t.writeImages.SetMetadata(image.ID(o.ID), text)
+	case KindContainer:
+		err = t.writeContainers.SetMetadata(container.ID(o.ID), text)
 	}
+	if err != nil {
+		return err
+	}
+	return t.commitKind(ctx, o.Kind)
 }

@@ -77,11 +77,14 @@ func (s *Store) rename(ctx context.Context, nameOrID string, names []string, cha
 	defer t.end(&err)
 	switch o.Kind {
 	case KindLayer:
-		result, err = t.renameLayer(ctx, layer.ID(o.ID), names, change)
+		result, err = t.renameLayer(layer.ID(o.ID), names, change)
 	case KindImage:
 		result, err = t.renameImage(ctx, image.ID(o.ID), names, change)
 	case KindContainer:
-		result, err = t.renameContainer(ctx, container.ID(o.ID), names, change)
+		result, err = t.renameContainer(container.ID(o.ID), names, change)
+	}
+	if err == nil {
+		err = t.commitKind(ctx, o.Kind)
 	}
 	return result, gone(o.Kind, nameOrID, err)
 }
@@ -95,7 +98,7 @@ func gone(kind Kind, nameOrID string, err error) error {
 	return err
 }
 
-func (t *tx) renameLayer(ctx context.Context, id layer.ID, names []string, change nameChange) ([]string, error) {
+func (t *tx) renameLayer(id layer.ID, names []string, change nameChange) ([]string, error) {
 	l, err := t.layers.Get(id)
 	if err != nil {
 		return nil, err
@@ -109,30 +112,20 @@ func (t *tx) renameLayer(ctx context.Context, id layer.ID, names []string, chang
 	if err := apply(id, names...); err != nil {
 		return nil, err
 	}
-	if l, err = t.layers.Get(id); err != nil {
-		return nil, err
-	}
-	return l.Names, t.writeLayers.Commit(ctx)
+	l, err = t.layers.Get(id)
+	return l.Names, err
 }
 
 func (t *tx) renameImage(ctx context.Context, id image.ID, names []string, change nameChange) ([]string, error) {
 	apply := map[nameChange]func(context.Context, image.ID, []string) ([]string, error){
 		setNames: t.writeImages.SetNames, addNames: t.writeImages.AddNames, removeNames: t.writeImages.RemoveNames,
 	}[change]
-	result, err := apply(ctx, id, names)
-	if err != nil {
-		return nil, err
-	}
-	return result, t.writeImages.Commit(ctx)
+	return apply(ctx, id, names)
 }
 
-func (t *tx) renameContainer(ctx context.Context, id container.ID, names []string, change nameChange) ([]string, error) {
+func (t *tx) renameContainer(id container.ID, names []string, change nameChange) ([]string, error) {
 	apply := map[nameChange]func(container.ID, []string) ([]string, error){
 		setNames: t.writeContainers.SetNames, addNames: t.writeContainers.AddNames, removeNames: t.writeContainers.RemoveNames,
 	}[change]
-	result, err := apply(id, names)
-	if err != nil {
-		return nil, err
-	}
-	return result, t.writeContainers.Commit(ctx)
+	return apply(id, names)
 }
