@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -135,25 +134,18 @@ func (c *client) post(ctx context.Context, target string, body io.Reader) (*http
 }
 
 // connect tries a request again for as long as the plugin can not be connected to.
-func (c *client) connect(ctx context.Context, send func() (*http.Response, error)) (*http.Response, error) {
-	start := time.Now()
-	for wait := time.Second; ; wait *= 2 {
-		reply, err := send()
-		if err == nil {
-			return reply, nil
-		}
-		var dial *net.OpError
-		if !errors.As(err, &dial) || dial.Op != "dial" || time.Since(start)+wait > c.opts.Retry || ctx.Err() != nil {
-			return nil, unavailable(ctx, err)
-		}
+func (c *client) connect(ctx context.Context, send func() (*http.Response, error)) (reply *http.Response, err error) {
+	err = pluginsock.Retry(ctx, c.opts.Retry, func() error {
+		reply, err = send() //nolint:bodyclose // the caller's
+		return err
+	}, func(wait time.Duration, err error) {
 		c.log.WarnContext(ctx, "storage driver plugin can not be reached and is tried again",
 			"plugin", c.name, "socket", c.addr.String(), "wait", wait, "error", err)
-		select {
-		case <-ctx.Done():
-			return nil, unavailable(ctx, err)
-		case <-time.After(wait):
-		}
+	})
+	if err != nil {
+		return nil, unavailable(ctx, err)
 	}
+	return reply, nil
 }
 
 // unavailable tells why a request has no answer: its caller does not want it any more, or the

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/stratastore/strata/graphdriver"
@@ -106,7 +107,7 @@ func mountLayer(ctx context.Context, j job) (response, error) {
 	})
 	if err == nil && ctx.Err() != nil {
 		_, err = putLayer(ctx, j)
-		return response{}, errorsJoin(ctx.Err(), err)
+		return response{}, errors.Join(ctx.Err(), err)
 	}
 	return response{Dir: dir}, err
 }

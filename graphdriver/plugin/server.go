@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/pluginsock"
 )
 
 // Defaults of ServerOptions.
@@ -91,18 +91,6 @@ func (s *Server) Init(ctx context.Context) error {
 	return s.session.start(ctx, cfg, mapping)
 }
 
-// errorAnswer is an error with a status of its own.
-type errorAnswer struct {
-	status int
-	error
-}
-
-func (e *errorAnswer) Unwrap() error { return e.error }
-
-func refuse(status int, format string, args ...any) error {
-	return &errorAnswer{status, fmt.Errorf(format, args...)}
-}
-
 // ServeHTTP answers one request. An error of the driver is status 500, a request that can not be
 // read 400, an unknown method 404.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errSent):
 	case err != nil:
-		s.refuse(w, err)
+		s.write(w, pluginsock.StatusOf(err), response{Err: err.Error(), Kinds: kindNames(err)})
 	case method != diff:
 		s.write(w, http.StatusOK, answer)
 	}
@@ -179,27 +167,16 @@ func known(method string) bool {
 // read parses a request.
 func (s *Server) read(w http.ResponseWriter, r *http.Request, method string) (q request, err error) {
 	if !known(method) {
-		return q, refuse(http.StatusNotFound, "unknown method %q", method)
+		return q, pluginsock.Refuse(http.StatusNotFound, "unknown method %q", method)
 	}
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		return q, refuse(http.StatusMethodNotAllowed, "%s: requests are sent by POST", method)
+	if err := pluginsock.RequirePost(w, r, method); err != nil {
+		return q, err
 	}
 	if method == applyDiff {
 		return readQuery(r)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody))
-	var tooLong *http.MaxBytesError
-	if errors.As(err, &tooLong) {
-		return q, refuse(http.StatusRequestEntityTooLarge, "%s: request has more than %d bytes", method, s.opts.MaxBody)
-	}
-	if err == nil && len(body) > 0 {
-		err = json.Unmarshal(body, &q)
-	}
-	if err != nil {
-		return request{}, refuse(http.StatusBadRequest, "%s: request can not be read: %w", method, err)
-	}
-	return q, nil
+	err = pluginsock.ReadBody(w, r, method, s.opts.MaxBody, &q)
+	return q, err
 }
 
 // readQuery parses the request of ApplyDiff, whose body is the tar.
@@ -208,61 +185,24 @@ func readQuery(r *http.Request) (q request, err error) {
 	q.ID, q.Parent = query.Get(queryID), query.Get(queryParent)
 	if text := query.Get(queryExtra); text != "" {
 		if err := json.Unmarshal([]byte(text), &q.Strata); err != nil {
-			return request{}, refuse(http.StatusBadRequest, "%s: query can not be read: %w", applyDiff, err)
+			return request{}, pluginsock.Refuse(http.StatusBadRequest, "%s: query can not be read: %w", applyDiff, err)
 		}
 	}
 	return q, nil
 }
 
-func (s *Server) refuse(w http.ResponseWriter, err error) {
-	status := http.StatusInternalServerError
-	var own *errorAnswer
-	if errors.As(err, &own) {
-		status = own.status
-	}
-	s.write(w, status, response{Err: err.Error(), Kinds: kindNames(err)})
-}
-
 func (s *Server) write(w http.ResponseWriter, status int, answer response) {
-	body, err := json.Marshal(answer)
-	if err != nil { // there is nothing in an answer that has no JSON
-		status, body = http.StatusInternalServerError, []byte(`{"Err":"answer can not be encoded"}`)
+	if err := pluginsock.WriteAnswer(w, status, contentType, answer); err != nil {
+		s.opts.Logger.Error("storage driver answer can not be encoded", "error", err)
 	}
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // a client that is gone reads no error either
 }
 
 // Serve answers requests on l until ctx ends, then waits for those that are running, for
 // ServerOptions.Drain at most, and cleans the driver up. It closes l. What is mounted stays mounted.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelWarn),
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	var err error
-	select {
-	case err = <-served:
-	case <-ctx.Done():
-		err = errorsJoin(s.stop(ctx, server), <-served)
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
-	}
-	if err = errorsJoin(err, s.session.end(context.WithoutCancel(ctx))); err != nil {
+	err := pluginsock.Serve(ctx, l, s, s.opts.Drain, s.opts.Logger)
+	if err = errors.Join(err, s.session.end(context.WithoutCancel(ctx))); err != nil {
 		return fmt.Errorf("serve storage driver: %w", err)
-	}
-	return nil
-}
-
-// stop waits for running requests, and breaks off those that take too long.
-func (s *Server) stop(ctx context.Context, server *http.Server) error {
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Drain)
-	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
-		return errorsJoin(fmt.Errorf("requests still run: %w", err), server.Close())
 	}
 	return nil
 }

@@ -20,19 +20,6 @@ const (
 	maxRefused = 64 << 20
 )
 
-func errorsJoin(errs ...error) error {
-	var real []error
-	for _, err := range errs {
-		if err != nil && !errors.Is(err, http.ErrServerClosed) {
-			real = append(real, err)
-		}
-	}
-	if len(real) == 1 {
-		return real[0]
-	}
-	return errors.Join(real...)
-}
-
 // stream is the name that the client gave a Diff or an ApplyDiff, "" if none.
 func (q request) stream() string {
 	if q.Strata == nil {
@@ -102,12 +89,12 @@ func (s *Server) sendDiff(ctx context.Context, w http.ResponseWriter, j job) (er
 	buf := make([]byte, bufferSize)
 	n, err := io.ReadFull(tar, buf)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return errorsJoin(err, tar.Close())
+		return errors.Join(err, tar.Close())
 	}
 	w.Header().Set("Content-Type", tarType)
 	w.WriteHeader(http.StatusOK)
 	_, err = io.CopyBuffer(onlyWriter{w}, io.MultiReader(bytes.NewReader(bytes.Clone(buf[:n])), onlyReader{tar}), buf)
-	if err = errorsJoin(err, tar.Close()); err != nil {
+	if err = errors.Join(err, tar.Close()); err != nil {
 		return fmt.Errorf("%w: %w", errSent, err)
 	}
 	return nil

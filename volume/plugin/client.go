@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/pluginsock"
 	"github.com/stratastore/strata/volume"
 )
 
@@ -141,20 +140,14 @@ func (c *Client) request(ctx context.Context, method string, q request) (respons
 	if method == activate {
 		body = nil
 	}
-	start := time.Now()
-	for wait := time.Second; ; wait *= 2 {
-		answer, err := c.send(ctx, method, body)
-		var dial *net.OpError
-		if !errors.As(err, &dial) || dial.Op != "dial" || time.Since(start)+wait > c.opts.Retry || ctx.Err() != nil {
-			return answer, err
-		}
+	var answer response
+	err = pluginsock.Retry(ctx, c.opts.Retry, func() error {
+		answer, err = c.send(ctx, method, body)
+		return err
+	}, func(wait time.Duration, err error) {
 		c.opts.Logger.Warn("volume plugin can not be reached and is tried again", "plugin", c.name, "wait", wait, "error", err)
-		select {
-		case <-ctx.Done():
-			return response{}, err
-		case <-time.After(wait):
-		}
-	}
+	})
+	return answer, err
 }
 
 func (c *Client) send(ctx context.Context, method string, body []byte) (response, error) {

@@ -2,16 +2,14 @@ package plugin
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/stratastore/strata/internal/pluginsock"
 	"github.com/stratastore/strata/volume"
 )
 
@@ -108,80 +106,40 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	name := strings.TrimPrefix(r.URL.Path, "/")
-	q, status, err := h.read(w, r, name)
+	q, err := h.read(w, r, name)
 	var answer response
 	if err == nil {
-		status = http.StatusOK
-		if answer, err = methods[name](r.Context(), h.driver, q); err != nil {
-			status = http.StatusInternalServerError
-		}
+		answer, err = methods[name](r.Context(), h.driver, q)
 	}
-	result := "ok"
+	status, result := pluginsock.StatusOf(err), "ok"
 	if err != nil {
 		answer, result = response{Err: err.Error()}, err.Error()
 	}
-	h.write(w, status, answer)
+	if err := pluginsock.WriteAnswer(w, status, contentType, answer); err != nil { // a driver's Status may hold anything
+		h.opts.Logger.Error("volume plugin answer can not be encoded", "error", err)
+	}
 	h.opts.Logger.Info("volume plugin request", "method", name, "volume", q.Name, "id", q.ID,
 		"duration", time.Since(start), "status", status, "result", result)
 }
 
-// read parses a request; status is that of a refusal.
-func (h *handler) read(w http.ResponseWriter, r *http.Request, name string) (q request, status int, err error) {
+// read parses a request.
+func (h *handler) read(w http.ResponseWriter, r *http.Request, name string) (q request, err error) {
 	if methods[name] == nil {
-		return q, http.StatusNotFound, fmt.Errorf("unknown method %q", name)
+		return q, pluginsock.Refuse(http.StatusNotFound, "unknown method %q", name)
 	}
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		return q, http.StatusMethodNotAllowed, fmt.Errorf("%s: requests are sent by POST", name)
+	if err := pluginsock.RequirePost(w, r, name); err != nil {
+		return q, err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxBody))
-	var tooLong *http.MaxBytesError
-	if errors.As(err, &tooLong) {
-		return q, http.StatusRequestEntityTooLarge, fmt.Errorf("%s: request has more than %d bytes", name, h.opts.MaxBody)
-	}
-	if err == nil && len(body) > 0 {
-		err = json.Unmarshal(body, &q)
-	}
-	if err != nil {
-		return q, http.StatusBadRequest, fmt.Errorf("%s: request can not be read: %w", name, err)
-	}
-	return q, 0, nil
-}
-
-func (h *handler) write(w http.ResponseWriter, status int, answer response) {
-	body, err := json.Marshal(answer)
-	if err != nil { // a driver's Status may hold anything
-		status, body = http.StatusInternalServerError, []byte(`{"Err":"answer can not be encoded"}`)
-		h.opts.Logger.Error("volume plugin answer can not be encoded", "error", err)
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // a client that is gone reads no error either
+	err = pluginsock.ReadBody(w, r, name, h.opts.MaxBody, &q)
+	return q, err
 }
 
 // Serve answers requests on l until ctx ends, then waits for those that are running, for
 // ServerOptions.Drain at most. It closes l. What is mounted stays mounted.
 func Serve(ctx context.Context, l net.Listener, d volume.Driver, opts ServerOptions) error {
 	opts = opts.withDefaults()
-	server := &http.Server{
-		Handler: Handler(d, opts), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(opts.Logger.Handler(), slog.LevelWarn),
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	select {
-	case err := <-served:
+	if err := pluginsock.Serve(ctx, l, Handler(d, opts), opts.Drain, opts.Logger); err != nil {
 		return fmt.Errorf("serve volume plugin: %w", err)
-	case <-ctx.Done():
-	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), opts.Drain)
-	defer cancel()
-	err := server.Shutdown(drain)
-	if served := <-served; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
-	}
-	if err != nil {
-		return fmt.Errorf("stop volume plugin: %w", err)
 	}
 	return nil
 }
