@@ -76,8 +76,8 @@ func (s *contentSum) add(n *node) {
 
 // treeSizer walks a tree.
 type treeSizer struct {
-	sum   contentSum
-	depth int
+	sum contentSum
+	descent
 }
 
 func (w *treeSizer) directory(ctx context.Context, path string, fd int) error {
@@ -98,27 +98,11 @@ func (w *treeSizer) directory(ctx context.Context, path string, fd int) error {
 		}
 		w.sum.add(&n)
 		if n.isDir() {
-			if err := w.inside(ctx, path+"/"+name, fd, name); err != nil {
+			below := path + "/" + name
+			if err := w.inside(below, fd, name, func(fd int) error { return w.directory(ctx, below, fd) }); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func (w *treeSizer) inside(ctx context.Context, path string, dir int, name string) error {
-	if w.depth >= maxTreeDepth {
-		return pathError("open", path, errTooDeep)
-	}
-	w.depth++
-	defer func() { w.depth-- }()
-	fd, err := openDir(dir, name)
-	if err != nil {
-		if gone(err) {
-			return nil
-		}
-		return pathError("open", path, err)
-	}
-	defer closeFD(fd)
-	return w.directory(ctx, path, fd)
 }

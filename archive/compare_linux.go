@@ -62,7 +62,7 @@ func Compare(ctx context.Context, dir, base string, opts CompareOptions) (change
 type comparer struct {
 	rule    *pairRule
 	changes []Change
-	depth   int
+	descent
 }
 
 func (c *comparer) record(path string, kind ChangeKind) {
@@ -205,24 +205,6 @@ func (c *comparer) recordParent(path string, recorded bool, before int) {
 	if !recorded && len(c.changes) > before {
 		c.record(path, Modified)
 	}
-}
-
-// inside opens a directory for the time of do. One that vanished is empty.
-func (c *comparer) inside(path string, dir int, name string, do func(fd int) error) error {
-	if c.depth >= maxTreeDepth {
-		return pathError("open", path, errTooDeep)
-	}
-	c.depth++
-	defer func() { c.depth-- }()
-	fd, err := openDir(dir, name)
-	if err != nil {
-		if gone(err) {
-			return nil
-		}
-		return pathError("open", path, err)
-	}
-	defer closeFD(fd)
-	return do(fd)
 }
 
 func orRoot(path string) string {

@@ -21,6 +21,27 @@ const maxTreeDepth = 4096
 // errTooDeep reports a tree beyond maxTreeDepth.
 var errTooDeep = errdefs.New(errdefs.ErrLimit, "directories are nested too deeply")
 
+// descent counts the directories that a walk is in.
+type descent struct{ depth int }
+
+// inside opens a directory for the time of do. One that vanished is empty.
+func (d *descent) inside(path string, dir int, name string, do func(fd int) error) error {
+	if d.depth >= maxTreeDepth {
+		return pathError("open", path, errTooDeep)
+	}
+	d.depth++
+	defer func() { d.depth-- }()
+	fd, err := openDir(dir, name)
+	if err != nil {
+		if gone(err) {
+			return nil
+		}
+		return pathError("open", path, err)
+	}
+	defer closeFD(fd)
+	return do(fd)
+}
+
 // node is a name in a directory that is held open, with its attributes. It never
 // stands for what a symbolic link points to.
 type node struct {
