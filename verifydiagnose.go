@@ -1,6 +1,8 @@
 package strata
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -57,17 +59,21 @@ const (
 	splitRawLine  = 2
 )
 
+// maxSplitLine caps a line of a tar-split in bytes, as putting the tar together does.
+const maxSplitLine = 48 << 20
+
 func (d *diagnosis) run(ctx context.Context, split io.Reader) error {
-	lines := json.NewDecoder(split)
-	for {
+	lines := bufio.NewScanner(split)
+	lines.Buffer(nil, maxSplitLine)
+	for lines.Scan() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		var l splitLine
-		err := lines.Decode(&l)
-		if errors.Is(err, io.EOF) {
-			return nil
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
 		}
+		var l splitLine
+		err := json.Unmarshal(lines.Bytes(), &l)
 		if err != nil {
 			return err
 		}
@@ -83,6 +89,7 @@ func (d *diagnosis) run(ctx context.Context, split io.Reader) error {
 			return err
 		}
 	}
+	return lines.Err()
 }
 
 func (d *diagnosis) write(p []byte) error {
@@ -114,12 +121,14 @@ func (d *diagnosis) file(l splitLine) error {
 	}
 	defer r.Close() // read only: nothing to lose
 	sum := crc64.New(d.table)
-	n, err := io.Copy(io.MultiWriter(sum, d.out), r)
+	n, err := io.Copy(io.MultiWriter(sum, d.out), io.LimitReader(r, l.Size+1)) // a hole of exabytes is not read
 	d.size += n
 	want := binary.BigEndian.Uint64(l.Payload)
 	switch {
 	case err != nil:
 		d.add(name, l.Size, "file %q: %v", name, err)
+	case n > l.Size:
+		d.add(name, l.Size, "file %q has more than the recorded %d bytes", name, l.Size)
 	case n != l.Size:
 		d.add(name, l.Size, "file %q has %d bytes, recorded are %d", name, n, l.Size)
 	case sum.Sum64() != want:

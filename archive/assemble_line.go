@@ -39,7 +39,7 @@ func (e *splitEntry) name() string {
 
 // maxSplitLine caps one line. Segments of content and trailer have 1 MiB; the
 // headers of one entry can be longer, but not by much more than the caps of Limits.
-const maxSplitLine = 64 << 20
+const maxSplitLine = 48 << 20
 
 // splitLines reads a tar-split line by line.
 type splitLines struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -58,6 +59,50 @@ func Decompress(r io.Reader) (io.ReadCloser, Compression, error) {
 		return nil, c, u.explain(err)
 	}
 	return u, c, nil
+}
+
+// DecompressWithin is Decompress for the bytes of strangers that are unpacked for another
+// use than a layer's: what grows beyond MaxBytes or MaxRatio ends with an errdefs.ErrLimit.
+// Zero fields mean DefaultLimits.
+func DecompressWithin(r io.Reader, limits Limits) (io.ReadCloser, Compression, error) {
+	packed := &tally{r: r}
+	plain, c, err := Decompress(packed)
+	if err != nil {
+		return nil, c, err
+	}
+	return &within{ReadCloser: plain, packed: packed, limits: limits.orDefault()}, c, nil
+}
+
+// tally counts what is read, for another goroutine to see.
+type tally struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (t *tally) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	t.n.Add(int64(n))
+	return n, err
+}
+
+// within holds what comes out against its caps.
+type within struct {
+	io.ReadCloser
+	packed *tally
+	limits Limits
+	n      int64
+}
+
+func (w *within) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	w.n += int64(n)
+	switch {
+	case w.n > w.limits.MaxBytes:
+		return n, fmt.Errorf("it unpacks to more than %d bytes: %w", w.limits.MaxBytes, errdefs.ErrLimit)
+	case w.n > ratioFrom && w.n/w.limits.MaxRatio > w.packed.n.Load():
+		return n, fmt.Errorf("it unpacks to more than %d times its size: %w", w.limits.MaxRatio, errdefs.ErrLimit)
+	}
+	return n, err
 }
 
 // source remembers why reading failed, so that a decoder's complaint about it

@@ -48,12 +48,15 @@ func (s *Stream) accept(hdr *tar.Header, raw []byte) error {
 	return nil
 }
 
-// unique refuses a second entry of the same cleaned name.
+// unique refuses a second entry of the same cleaned name, and more names than can be remembered.
 func (s *Stream) unique() error {
 	if _, ok := s.names[s.cur.name]; ok {
 		return fmt.Errorf("%w layer tar: %q is in it twice", errdefs.ErrInvalid, s.cur.name)
 	}
 	s.names[s.cur.name] = struct{}{}
+	if s.nameBytes += int64(len(s.cur.name)); s.nameBytes > nameRoom+nameBytes*s.entries {
+		return limitError("bytes of names for its entries", nameRoom+nameBytes*s.entries)
+	}
 	return nil
 }
 

@@ -21,6 +21,18 @@ var DefaultLimits = Limits{
 // ratioFrom is how many plain bytes may come before MaxRatio is looked at.
 const ratioFrom = 64 << 20
 
+// Names are remembered until the end of a tar. All together they may have as many bytes
+// as nameBytes for each entry, and nameRoom more: far above what trees have, where a few thousand
+// entries of a bomb would have gigabytes.
+const (
+	nameBytes = 512
+	nameRoom  = 64 << 20
+)
+
+// maxHeader is what MaxHeader can be at most: a line of the tar-split holds it all, and those have
+// a cap of their own (maxSplitLine).
+const maxHeader = 32 << 20
+
 // orDefault fills the zero fields.
 func (l Limits) orDefault() Limits {
 	return Limits{
@@ -28,7 +40,7 @@ func (l Limits) orDefault() Limits {
 		MaxRatio:   cmp.Or(l.MaxRatio, DefaultLimits.MaxRatio),
 		MaxEntries: cmp.Or(l.MaxEntries, DefaultLimits.MaxEntries),
 		MaxDepth:   cmp.Or(l.MaxDepth, DefaultLimits.MaxDepth),
-		MaxHeader:  cmp.Or(l.MaxHeader, DefaultLimits.MaxHeader),
+		MaxHeader:  min(cmp.Or(l.MaxHeader, DefaultLimits.MaxHeader), maxHeader),
 	}
 }
 

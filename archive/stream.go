@@ -38,6 +38,7 @@ type Stream struct {
 	limits Limits
 
 	names      map[string]struct{}
+	nameBytes  int64
 	uids, gids owners
 	entries    int64
 	expanded   int64 // bytes that sparse entries stand for

@@ -20,7 +20,7 @@ const (
 )
 
 // maxLine caps a line of a tar-split, as putting it together does.
-const maxLine = 64 << 20
+const maxLine = 48 << 20
 
 // splitSize is the length of the tar that a tar-split file describes: of its
 // segments and of the files between them. The database's own "size" is no such thing.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -244,10 +245,33 @@ func TestHostileTarSplit(t *testing.T) {
 	})
 }
 
+// TestTarSplitBomb: a tar-split that unpacks to one endless line is damage, of bounded cost.
+func TestTarSplitBomb(t *testing.T) {
+	s := newTarget(t, "overlay")
+	id := firstWord(s.must("import-layer", "-f", s.store("a.tar", testutil.Tar(t, file("a")))))
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	_, err := io.Copy(w, io.MultiReader(strings.NewReader(`{"type":2,"payload":"`), strings.NewReader(strings.Repeat("A", 512*mib))))
+	if err := errors.Join(err, w.Close(), os.WriteFile(s.split(id), bomb.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"check", "verify"} {
+		r := s.strata(nil, verb)
+		if r.code != exitCorrupt || !strings.Contains(r.stdout, "tar-split") {
+			t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
+		}
+		r.within(t, mostMemory)
+	}
+}
+
+func (s *target) split(id string) string {
+	return filepath.Join(s.graph(), s.driver+"-layers", id+".tar-split.gz")
+}
+
 // rewriteSplit has the entry "a" of a layer's tar-split refer to another name.
 func (s *target) rewriteSplit(id, name string) {
 	s.t.Helper()
-	path := filepath.Join(s.graph(), s.driver+"-layers", id+".tar-split.gz")
+	path := s.split(id)
 	f, err := os.Open(path)
 	if err != nil {
 		s.t.Fatal(err)
