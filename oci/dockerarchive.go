@@ -26,6 +26,10 @@ type dockerItem struct {
 	Layers   []string
 }
 
+// maxMade caps the bytes of an archive's configurations and made manifests, which are
+// all kept in memory.
+const maxMade = 64 << 20
+
 // dockerArchive is a Source over a docker-archive. Such an archive has no
 // manifests; they are made here, with uncompressed layers named by their diff
 // IDs, as the other engines do.
@@ -33,22 +37,41 @@ type dockerArchive struct {
 	files files
 	items []dockerItem
 	// made holds the manifests and configurations by digest, path the layers' members.
-	made  map[digest.Digest][]byte
-	path  map[digest.Digest]string
-	index []Entry
+	made      map[digest.Digest][]byte
+	madeBytes int
+	path      map[digest.Digest]string
+	list      entryList
+
+	// configs and sizes are what is known of a member already: the same one may stand
+	// in the list any number of times.
+	configs map[string]dockerImage
+	sizes   map[string]int64
 }
 
-func openDockerArchive(f files) (Source, error) {
+// dockerImage is a configuration with its diff IDs.
+type dockerImage struct {
+	text  []byte
+	desc  v1.Descriptor
+	diffs []digest.Digest
+}
+
+func openDockerArchive(ctx context.Context, f files) (Source, error) {
 	text, err := readFile(f, dockerIndex)
 	if err != nil {
 		return nil, err
 	}
-	a := &dockerArchive{files: f, made: map[digest.Digest][]byte{}, path: map[digest.Digest]string{}}
+	a := &dockerArchive{
+		files: f, made: map[digest.Digest][]byte{}, path: map[digest.Digest]string{},
+		configs: map[string]dockerImage{}, sizes: map[string]int64{},
+	}
 	if err := json.Unmarshal(text, &a.items); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", dockerIndex, err, errdefs.ErrCorrupt)
 	}
+	if err := tooMany(dockerIndex, len(a.items)); err != nil {
+		return nil, err
+	}
 	for _, item := range a.items {
-		if err := a.add(item); err != nil {
+		if err := a.add(ctx, item); err != nil {
 			return nil, fmt.Errorf("image %s: %w", item.Config, err)
 		}
 	}
@@ -56,30 +79,27 @@ func openDockerArchive(f files) (Source, error) {
 }
 
 // add makes the manifest of one image.
-func (a *dockerArchive) add(item dockerItem) error {
-	config, err := readFile(a.files, item.Config)
+func (a *dockerArchive) add(ctx context.Context, item dockerItem) error {
+	config, err := a.config(item.Config)
 	if err != nil {
 		return err
 	}
-	diffs, err := diffIDs(config)
-	if err != nil {
-		return err
+	if len(config.diffs) != len(item.Layers) {
+		return fmt.Errorf("%d layers, but %d diff IDs in the configuration: %w", len(item.Layers), len(config.diffs), errdefs.ErrCorrupt)
 	}
-	if len(diffs) != len(item.Layers) {
-		return fmt.Errorf("%d layers, but %d diff IDs in the configuration: %w", len(item.Layers), len(diffs), errdefs.ErrCorrupt)
-	}
-	a.made[digest.FromBytes(config)] = config
-	layers := make([]v1.Descriptor, len(diffs))
+	layers := make([]v1.Descriptor, len(config.diffs))
 	for i, name := range item.Layers {
-		if layers[i], err = a.layer(name, diffs[i]); err != nil {
-			return err
+		if layers[i], err = a.layer(ctx, name, config.diffs[i]); err != nil {
+			return fmt.Errorf("layer %s: %w", name, err)
 		}
 	}
-	text, desc, err := UncompressedManifest(config, layers)
+	text, desc, err := uncompressedManifest(config.desc, layers)
+	if err == nil {
+		err = a.keep(desc.Digest, text)
+	}
 	if err != nil {
 		return err
 	}
-	a.made[desc.Digest] = text
 	entry := Entry{Descriptor: desc}
 	for _, tag := range item.RepoTags {
 		full, err := RegistryName(tag)
@@ -88,48 +108,69 @@ func (a *dockerArchive) add(item dockerItem) error {
 		}
 		entry.Names = append(entry.Names, full)
 	}
-	a.index = append(a.index, entry)
+	a.list.add(entry)
 	return nil
 }
 
-// layer describes one layer member. Its uncompressed length is only known without
-// reading it when it is not compressed, which is the rule.
-func (a *dockerArchive) layer(name string, diff digest.Digest) (v1.Descriptor, error) {
-	rc, size, err := a.files.open(name)
-	if errors.Is(err, errdefs.ErrNotFound) || err != nil {
-		return v1.Descriptor{}, fmt.Errorf("layer %s: %w", name, err)
+// config reads a configuration, once.
+func (a *dockerArchive) config(name string) (c dockerImage, err error) {
+	if c, known := a.configs[name]; known {
+		return c, nil
 	}
-	defer rc.Close()
-	head := make([]byte, 8)
-	n, err := io.ReadFull(rc, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return v1.Descriptor{}, fmt.Errorf("layer %s: %w", name, err)
+	if c.text, err = readFile(a.files, name); err != nil {
+		return c, err
 	}
-	if archive.Detect(head[:n]) != archive.None {
-		if size, err = a.uncompressedSize(name); err != nil {
-			return v1.Descriptor{}, fmt.Errorf("layer %s: %w", name, err)
+	if c.diffs, err = diffIDs(c.text); err != nil {
+		return c, err
+	}
+	c.desc = blobDescriptor(dockerConfig, c.text)
+	a.configs[name] = c
+	return c, a.keep(c.desc.Digest, c.text)
+}
+
+// keep holds a document for Blob.
+func (a *dockerArchive) keep(d digest.Digest, text []byte) error {
+	if _, known := a.made[d]; known {
+		return nil
+	}
+	a.made[d] = text
+	if a.madeBytes += len(text); a.madeBytes > maxMade {
+		return fmt.Errorf("configurations and manifests have more than %d bytes: %w", maxMade, errdefs.ErrLimit)
+	}
+	return nil
+}
+
+// layer describes one layer member.
+func (a *dockerArchive) layer(ctx context.Context, name string, diff digest.Digest) (v1.Descriptor, error) {
+	size, known := a.sizes[name]
+	if !known {
+		var err error
+		if size, err = a.uncompressedSize(ctx, name); err != nil {
+			return v1.Descriptor{}, err
 		}
+		a.sizes[name] = size
 	}
 	a.path[diff] = name
 	return v1.Descriptor{Digest: diff, Size: size}, nil
 }
 
-func (a *dockerArchive) uncompressedSize(name string) (int64, error) {
-	rc, _, err := a.files.open(name)
+// uncompressedSize is known without reading the member when it is not compressed, which is the rule.
+func (a *dockerArchive) uncompressedSize(ctx context.Context, name string) (int64, error) {
+	rc, size, err := a.files.open(name)
 	if err != nil {
 		return 0, err
 	}
 	defer rc.Close()
-	plain, _, err := archive.Decompress(rc)
-	if err != nil {
-		return 0, err
+	plain, compression, err := archive.DecompressWithin(contextReader{ctx, rc}, archive.Limits{})
+	if err != nil || compression == archive.None {
+		return size, err
 	}
 	n, err := io.Copy(io.Discard, plain)
 	return n, errors.Join(err, plain.Close())
 }
 
 // Images implements Source.
-func (a *dockerArchive) Images(context.Context) ([]Entry, error) { return a.index, nil }
+func (a *dockerArchive) Images(context.Context) ([]Entry, error) { return a.list.entries, nil }
 
 // Blob implements Source. Layers come out uncompressed, as the manifest says.
 func (a *dockerArchive) Blob(_ context.Context, desc v1.Descriptor) (io.ReadCloser, error) {

@@ -10,7 +10,9 @@ import (
 	"os"
 	"path"
 
+	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/errdefs"
 )
@@ -29,7 +31,7 @@ type files interface {
 type dirFiles struct{ root *os.Root }
 
 func (d dirFiles) open(name string) (io.ReadCloser, int64, error) {
-	f, err := d.root.Open(name)
+	f, err := d.root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO does not block
 	if err != nil {
 		return nil, 0, err
 	}
@@ -99,28 +101,41 @@ func (l *layout) Images(context.Context) ([]Entry, error) {
 	if err := json.Unmarshal(text, &idx); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", v1.ImageIndexFile, err, errdefs.ErrCorrupt)
 	}
-	var entries []Entry
-	for _, d := range idx.Manifests {
-		entries = addEntry(entries, d)
+	if err := tooMany(v1.ImageIndexFile, len(idx.Manifests)); err != nil {
+		return nil, err
 	}
-	return entries, nil
+	var list entryList
+	for _, d := range idx.Manifests {
+		list.add(Entry{Descriptor: d, Names: annotatedNames(d.Annotations)})
+	}
+	return list.entries, nil
 }
 
-// addEntry appends d, or gives its name to an earlier entry with the same digest.
-func addEntry(entries []Entry, d v1.Descriptor) []Entry {
-	names := annotatedNames(d.Annotations)
-	for i := range entries {
-		if entries[i].Descriptor.Digest == d.Digest {
-			entries[i].Names = append(entries[i].Names, names...)
-			return entries
-		}
+// entryList has one entry for each digest, under all of its names.
+type entryList struct {
+	entries []Entry
+	at      map[digest.Digest]int
+}
+
+// add appends e, or gives its names to the earlier entry with the same digest.
+func (l *entryList) add(e Entry) {
+	if l.at == nil {
+		l.at = map[digest.Digest]int{}
 	}
-	return append(entries, Entry{Descriptor: d, Names: names})
+	if i, ok := l.at[e.Descriptor.Digest]; ok {
+		l.entries[i].Names = append(l.entries[i].Names, e.Names...)
+		return
+	}
+	l.at[e.Descriptor.Digest] = len(l.entries)
+	l.entries = append(l.entries, e)
 }
 
 // annotatedNames returns the name in a descriptor's annotations, normalised; none
 // if it is no reference.
 func annotatedNames(a map[string]string) []string {
+	if len(a) == 0 {
+		return nil
+	}
 	if full, err := RegistryName(a[annotationContainerdName]); err == nil {
 		return []string{full}
 	}

@@ -39,7 +39,12 @@ func newParts(config []byte, layers []layer.Layer) (*parts, error) {
 // that has none of its own, such as an archive: the layers, base first, are
 // named by their diff IDs, as the engines do when they store such images.
 func UncompressedManifest(config []byte, layers []v1.Descriptor) (text []byte, desc v1.Descriptor, err error) {
-	m := manifest{SchemaVersion: 2, MediaType: dockerManifest, Config: blobDescriptor(dockerConfig, config), Layers: []v1.Descriptor{}}
+	return uncompressedManifest(blobDescriptor(dockerConfig, config), layers)
+}
+
+// uncompressedManifest is the same for a configuration that is described already.
+func uncompressedManifest(config v1.Descriptor, layers []v1.Descriptor) (text []byte, desc v1.Descriptor, err error) {
+	m := manifest{SchemaVersion: 2, MediaType: dockerManifest, Config: config, Layers: []v1.Descriptor{}}
 	for _, l := range layers {
 		m.Layers = append(m.Layers, v1.Descriptor{MediaType: dockerLayer, Digest: l.Digest, Size: l.Size})
 	}

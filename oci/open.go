@@ -51,7 +51,7 @@ func openFile(ctx context.Context, f *os.File, tempDir string) (Source, error) {
 	n, err := f.ReadAt(head, 0)
 	random := err == nil || errors.Is(err, io.EOF)
 	if random && info.Mode().IsRegular() && archive.Detect(head[:n]) == archive.None {
-		return openArchive(f)
+		return openArchive(ctx, f)
 	}
 	src, err := openStream(ctx, f, tempDir)
 	if err != nil {
@@ -62,7 +62,7 @@ func openFile(ctx context.Context, f *os.File, tempDir string) (Source, error) {
 
 // openStream spools r, decompressed, and opens the copy.
 func openStream(ctx context.Context, r io.Reader, tempDir string) (Source, error) {
-	plain, _, err := archive.Decompress(r)
+	plain, _, err := archive.DecompressWithin(r, archive.Limits{})
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func openStream(ctx context.Context, r io.Reader, tempDir string) (Source, error
 	if _, err := io.Copy(spool, contextReader{ctx, plain}); err != nil {
 		return nil, errors.Join(fmt.Errorf("read image archive: %w", err), spool.Close())
 	}
-	src, err := openArchive(spool)
+	src, err := openArchive(ctx, spool)
 	if err != nil {
 		return nil, errors.Join(err, spool.Close())
 	}
@@ -83,7 +83,7 @@ func openStream(ctx context.Context, r io.Reader, tempDir string) (Source, error
 
 // openArchive tells an OCI archive from a docker-archive. Docker's newer engines
 // write both into one file; the OCI part says more.
-func openArchive(f *os.File) (Source, error) {
+func openArchive(ctx context.Context, f *os.File) (Source, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func openArchive(f *os.File) (Source, error) {
 		return newLayout(members)
 	}
 	if _, ok := members.find(dockerIndex); ok {
-		return openDockerArchive(members)
+		return openDockerArchive(ctx, members)
 	}
 	if !ended(f, info.Size()) {
 		return nil, fmt.Errorf("image archive: %w: %w", io.ErrUnexpectedEOF, errdefs.ErrCorrupt)

@@ -124,20 +124,38 @@ func pick(index []byte, want v1.Platform) (v1.Descriptor, error) {
 	if err := json.Unmarshal(index, &idx); err != nil {
 		return v1.Descriptor{}, fmt.Errorf("%w: %w", err, errdefs.ErrCorrupt)
 	}
+	if err := tooMany("it", len(idx.Manifests)); err != nil {
+		return v1.Descriptor{}, err
+	}
 	best, bestScore := v1.Descriptor{}, 0
-	var have []string
 	for _, d := range idx.Manifests {
-		if d.Platform != nil {
-			have = append(have, platformText(*d.Platform))
-		}
 		if s := score(d, want, len(idx.Manifests)); s > bestScore {
 			best, bestScore = d, s
 		}
 	}
 	if bestScore == 0 {
-		return best, fmt.Errorf("no image for %s, only for: %s: %w", platformText(want), strings.Join(have, ", "), errdefs.ErrNotFound)
+		return best, fmt.Errorf("no image for %s, only for: %s: %w", platformText(want), platformList(idx.Manifests), errdefs.ErrNotFound)
 	}
 	return best, nil
+}
+
+// maxListed is how many platforms an error lists.
+const maxListed = 20
+
+// platformList names the platforms of an index, each once.
+func platformList(manifests []v1.Descriptor) string {
+	var have []string
+	for _, d := range manifests {
+		if d.Platform == nil || slices.Contains(have, platformText(*d.Platform)) {
+			continue
+		}
+		if len(have) == maxListed {
+			have = append(have, "and more")
+			break
+		}
+		have = append(have, platformText(*d.Platform))
+	}
+	return strings.Join(have, ", ")
 }
 
 func score(d v1.Descriptor, want v1.Platform, siblings int) int {

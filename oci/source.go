@@ -14,6 +14,17 @@ import (
 // maxJSON caps an index, manifest or configuration; registries allow 4 MiB.
 const maxJSON = 8 << 20
 
+// maxImages caps the images of one source, and the platforms of one image.
+const maxImages = 10_000
+
+// tooMany refuses a longer list.
+func tooMany(what string, n int) error {
+	if n > maxImages {
+		return fmt.Errorf("%s lists %d images, at most %d are read: %w", what, n, maxImages, errdefs.ErrLimit)
+	}
+	return nil
+}
+
 // Source is where images come from. It is safe for concurrent use until Close.
 type Source interface {
 	// Images lists what the source holds, in its own order.

@@ -13,8 +13,12 @@ import (
 	"github.com/stratastore/strata/errdefs"
 )
 
-// maxMembers caps the members of an image archive; images have a few hundred.
-const maxMembers = 100_000
+// Caps on the members of an image archive, of which images have a few hundred, and on the
+// bytes of their names, which are all remembered.
+const (
+	maxMembers     = 100_000
+	maxMemberNames = 32 << 20
+)
 
 // member is where a file's bytes lie in the archive.
 type member struct{ offset, size int64 }
@@ -25,6 +29,7 @@ type tarFiles struct {
 	r       io.ReaderAt
 	members map[string]member
 	links   map[string]string
+	names   int // bytes
 	close   func() error
 }
 
@@ -55,6 +60,9 @@ func indexTar(r io.ReaderAt, size int64) (*tarFiles, error) {
 		}
 		if at+hdr.Size > size {
 			return nil, fmt.Errorf("image archive: %s is cut short: %w: %w", hdr.Name, io.ErrUnexpectedEOF, errdefs.ErrCorrupt)
+		}
+		if t.names += len(hdr.Name) + len(hdr.Linkname); t.names > maxMemberNames {
+			return nil, fmt.Errorf("image archive has more than %d bytes of names: %w", maxMemberNames, errdefs.ErrLimit)
 		}
 		t.add(hdr, at)
 	}
