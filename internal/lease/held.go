@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -118,9 +117,8 @@ func readFile(path string) (Owner, []string, error) {
 // parse reads whole lines; the last one of a holder that is just writing it may not be.
 func parse(data []byte, owner *Owner) (ids []string) {
 	data = data[:bytes.LastIndexByte(data, '\n')+1]
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		text := lines.Text()
+	for line := range bytes.Lines(data) { // of any length: one that is skipped would be a lease that is lost
+		text := strings.TrimSuffix(string(line), "\n")
 		if pid, ok := strings.CutPrefix(text, "pid "); ok {
 			owner.PID, _ = strconv.Atoi(pid)
 		}
