@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/storetest"
 	"github.com/stratastore/strata/internal/testutil"
 )
@@ -103,5 +106,37 @@ func TestVerifyBesideDeletion(t *testing.T) {
 			wantEqual(t, "check", []string(nil), found(checked.Findings))
 		}
 		must(t, <-done)
+	})
+}
+
+// TestVerifyHidesNothing: when the record can not be looked at once more, what was found
+// is not taken for what somebody has changed meanwhile.
+func TestVerifyHidesNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
+		s.Damaged()
+		ctx := t.Context()
+		importLayer(t, s, "lay", "", testutil.Entry{Name: "f", Body: "data"})
+		createImage(t, s, "img", "lay")
+		createContainer(t, s, "con", "img")
+		must(t, s.SetBigData(ctx, strata.KindContainer, "con", "item", []byte("data")))
+		item := filepath.Join(s.GraphRoot(), s.DriverName()+"-containers", "con", "item")
+		file := filepath.Join(tamper(t, s, "lay"), "f")
+		must(t, os.WriteFile(item, []byte("DATA"), 0o600))
+		must(t, os.WriteFile(file, []byte("DATA"), 0o644))
+		for skip, hit := 0, true; hit; skip++ {
+			hit = false
+			disable := faults.Enable(faults.Rule{
+				Point: "recordfile.lock", Under: s.GraphRoot(), Skip: skip, Times: 1, Err: unix.EMFILE, Do: func() { hit = true },
+			})
+			report, err := s.Verify(ctx, strata.VerifyOptions{Workers: 1})
+			disable()
+			if err == nil && len(report.Findings) != 2 {
+				t.Errorf("without lock %d: %v", skip, found(report.Findings))
+			}
+			if err != nil && !errors.Is(err, unix.EMFILE) {
+				t.Errorf("without lock %d: %v", skip, err)
+			}
+		}
+		must(t, os.WriteFile(item, []byte("data"), 0o600))
 	})
 }

@@ -30,7 +30,7 @@ type dataItem struct {
 	// quick leaves out reading it.
 	quick bool
 	// current reports whether the record still says so.
-	current func(ctx context.Context) bool
+	current func(ctx context.Context) (bool, error)
 }
 
 func (v *verifier) layerItem(l layer.Layer, key string) dataItem {
@@ -38,7 +38,7 @@ func (v *verifier) layerItem(l layer.Layer, key string) dataItem {
 		finding: Finding{Kind: KindLayer, ID: string(l.ID), ReadOnly: l.ReadOnly, Item: key, Repair: RepairReload},
 		open:    func() (*os.File, error) { return v.store.layers.OpenBigData(l, key) },
 		size:    -1,
-		current: func(ctx context.Context) bool { return v.store.stillLayer(ctx, l) },
+		current: func(ctx context.Context) (bool, error) { return v.store.stillLayer(ctx, l) },
 	}
 }
 
@@ -49,9 +49,9 @@ func (v *verifier) imageItem(i image.Image, key string) dataItem {
 		size:    recordedSize(i.BigDataSizes, key),
 		digest:  i.BigDataDigests[key],
 	}
-	it.current = func(ctx context.Context) bool {
+	it.current = func(ctx context.Context) (bool, error) {
 		now, err := v.store.Image(ctx, string(i.ID))
-		return err == nil && now.ID == i.ID && now.BigDataDigests[key] == it.digest
+		return now.ID == i.ID && now.BigDataDigests[key] == it.digest, ignoreGone(err)
 	}
 	return it
 }
@@ -63,9 +63,9 @@ func (v *verifier) containerItem(c container.Container, key string) dataItem {
 		size:    recordedSize(c.BigDataSizes, key),
 		digest:  c.BigDataDigests[key],
 	}
-	it.current = func(ctx context.Context) bool {
+	it.current = func(ctx context.Context) (bool, error) {
 		now, err := v.store.Container(ctx, string(c.ID))
-		return err == nil && now.ID == c.ID && now.BigDataDigests[key] == it.digest
+		return now.ID == c.ID && now.BigDataDigests[key] == it.digest, ignoreGone(err)
 	}
 	return it
 }
@@ -77,13 +77,25 @@ func recordedSize(sizes map[string]int64, key string) int64 {
 	return -1
 }
 
+// ignoreGone: an object that went meanwhile is as well as one that is sound; that it can not
+// be looked up for another reason says nothing about it.
+func ignoreGone(err error) error {
+	if isUnknown(err) || errors.Is(err, layer.ErrUnknown) {
+		return nil
+	}
+	return err
+}
+
 // verify reads the item. A replaced item is visible before its record is (on-disk
 // format, 9.7), so what differs is looked at a second time.
 func (it dataItem) verify(ctx context.Context, read func(int)) ([]Finding, error) {
 	for attempt := 0; ; attempt++ {
 		found := it.compare(read)
-		if found.Problem == 0 || !it.current(ctx) {
+		if found.Problem == 0 {
 			return nil, ctx.Err()
+		}
+		if still, err := it.current(ctx); !still || err != nil {
+			return nil, errors.Join(err, ctx.Err())
 		}
 		if attempt > 0 {
 			return []Finding{found}, nil

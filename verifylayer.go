@@ -22,8 +22,11 @@ func (v *verifier) layerJob(l layer.Layer) verifyJob {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if len(findings) > 0 && !v.store.stillLayer(ctx, l) {
+		if len(findings) == 0 {
 			return nil, nil
+		}
+		if still, err := v.store.stillLayer(ctx, l); !still || err != nil {
+			return nil, err
 		}
 		return findings, nil
 	}}
@@ -31,14 +34,16 @@ func (v *verifier) layerJob(l layer.Layer) verifyJob {
 
 // stillLayer reports whether the record is there and unchanged: otherwise what was
 // read of the layer means nothing.
-func (s *Store) stillLayer(ctx context.Context, l layer.Layer) bool {
+func (s *Store) stillLayer(ctx context.Context, l layer.Layer) (bool, error) {
 	t, err := s.layers.Look(ctx)
 	if err != nil {
-		return false
+		return false, err
 	}
 	now, err := t.Get(l.ID)
-	err = errors.Join(err, t.Close())
-	return err == nil && !now.Incomplete() && now.DiffID == l.DiffID && now.Created.Equal(l.Created)
+	if err = errors.Join(ignoreGone(err), t.Close()); err != nil {
+		return false, err
+	}
+	return now.ID == l.ID && !now.Incomplete() && now.DiffID == l.DiffID && now.Created.Equal(l.Created), nil
 }
 
 // layerFinding is about l as a whole until Path is set.
@@ -118,9 +123,6 @@ func (v *layerVerifier) run(ctx context.Context) []Finding {
 	}
 	got, err := v.assemble(ctx, split, tree)
 	headers := tree.finish(err)
-	if errors.Is(err, errdefs.ErrLimit) {
-		return v.splitDamaged(err) // reading it once more would find nothing else
-	}
 	if err != nil || got.digest != digest.Digest(v.layer.DiffID) || !v.sameSize(got.size) {
 		return v.diagnose(ctx)
 	}
