@@ -123,6 +123,9 @@ func (v *layerVerifier) run(ctx context.Context) []Finding {
 	}
 	got, err := v.assemble(ctx, split, tree)
 	headers := tree.finish(err)
+	if errors.Is(err, errdefs.ErrLimit) {
+		return v.splitDamaged(err) // reading it once more would find nothing else
+	}
 	if err != nil || got.digest != digest.Digest(v.layer.DiffID) || !v.sameSize(got.size) {
 		return v.diagnose(ctx)
 	}
