@@ -81,6 +81,9 @@ func (b *birth) adoptCopy(ctx context.Context, st *layer.Stage, p site) (saved l
 		return l.ID, err
 	}
 	if err := t.writeImages.Commit(ctx); err != nil {
+		if t.writeImages.Uncertain() {
+			return "", err
+		}
 		return l.ID, err
 	}
 	return "", nil

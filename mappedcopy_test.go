@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/container"
@@ -21,6 +22,7 @@ import (
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/graphdriver/vfs"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/storetest"
 	"github.com/stratastore/strata/internal/testutil"
 	"github.com/stratastore/strata/layer"
@@ -99,6 +101,27 @@ func TestMappedCopies(t *testing.T) {
 		must(t, err)
 		wantEqual(t, "removed", append(slices.Clone(i.MappedLayers[:2]), "top", "base"), removed)
 		wantIDs(t, s, nil, nil, nil)
+	})
+}
+
+// TestCopyThatMayBeListed: when nobody knows whether the image lists a copy by now, the
+// copy stays.
+func TestCopyThatMayBeListed(t *testing.T) {
+	unshifted(t, func(t *testing.T, s *storetest.Store) {
+		ownedImage(t, s)
+		disable := faults.Enable(faults.Rule{
+			Point: "atomicfile.syncdir", Under: filepath.Join(s.GraphRoot(), s.DriverName()+"-images"), Err: unix.EIO,
+		})
+		_, err := s.CreateContainer(t.Context(), strata.ContainerOptions{Image: "img", Mapping: ranges(5000, 1000)})
+		disable()
+		if !errors.Is(err, unix.EIO) {
+			t.Errorf("error %v, want EIO", err)
+		}
+		for _, id := range imageOf(t, s, "img").MappedLayers {
+			must(t, errOf(s.Layer(t.Context(), string(id))))
+		}
+		mappedContainer(t, s, "con", ranges(5000, 1000))
+		wantEqual(t, "copies", 1, len(imageOf(t, s, "img").MappedLayers))
 	})
 }
 

@@ -1,6 +1,7 @@
 package strata_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/storetest"
 	"github.com/stratastore/strata/internal/testutil"
 	"github.com/stratastore/strata/layer"
@@ -56,6 +58,23 @@ func TestMountCounts(t *testing.T) {
 		if err != nil || res.Mounted {
 			t.Errorf("unmount by force: %+v, %v", res, err)
 		}
+	})
+}
+
+// TestUnmountCancelled: what is unmounted is not counted, also when the caller gives up
+// between the two.
+func TestUnmountCancelled(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
+		shared(t, s)
+		createContainer(t, s, "con", "shared")
+		must(t, errOf(s.Mount(t.Context(), "con", strata.MountOptions{})))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		defer faults.Enable(faults.Rule{Point: "atomicfile.create", Under: s.RunRoot(), Times: 1, Do: cancel})()
+		must(t, errOf(s.Unmount(ctx, "con", false)))
+		report, err := s.Store.Check(t.Context(), strata.CheckOptions{})
+		must(t, err)
+		wantEqual(t, "findings", []string(nil), found(report.Findings))
 	})
 }
 

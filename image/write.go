@@ -182,5 +182,11 @@ func (tx *WriteTx) Commit(ctx context.Context) error {
 	return errors.Join(err, tx.Close(), remove())
 }
 
+// Uncertain reports whether Commit failed so late that the records may be on disk
+// all the same. What they refer to has to stay then.
+func (tx *WriteTx) Uncertain() bool {
+	return slices.ContainsFunc(tx.writers, func(w *recordfile.WriteTx[Record]) bool { return w != nil && w.Uncertain() })
+}
+
 // Close ends the transaction; after Commit it does nothing. Always defer it.
 func (tx *WriteTx) Close() error { return errors.Join(tx.data.Undo(), tx.ReadTx.Close()) }

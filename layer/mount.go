@@ -149,6 +149,7 @@ func (s *Store) unmount(ctx context.Context, mounts *recordfile.WriteTx[mountRec
 			return false, fmt.Errorf("unmount layer %s: %w", id, err)
 		}
 		m.Count = 1
+		ctx = context.WithoutCancel(ctx) // the count has to follow
 	}
 	m.ID, m.Count = id, m.Count-1
 	if err := setMount(mounts, m); err != nil {
