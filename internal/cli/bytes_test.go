@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,10 +16,14 @@ import (
 
 // runIn runs the command on a store below dir, and returns exit code, output and errors.
 func runIn(dir string, terminal Terminal, args ...string) (int, string, string) {
+	return runWith(dir, terminal, strings.NewReader("data"), args...)
+}
+
+func runWith(dir string, terminal Terminal, in io.Reader, args ...string) (int, string, string) {
 	var out, errs bytes.Buffer
 	code := Run(context.Background(), Env{
 		Args:  append([]string{programName, "--graph", dir + "/g", "--run", dir + "/r", "--storage-driver", "vfs"}, args...),
-		Stdin: strings.NewReader("data"), Stdout: &out, Stderr: &errs, Now: time.Now, Terminal: terminal,
+		Stdin: in, Stdout: &out, Stderr: &errs, Now: time.Now, Terminal: terminal,
 		Config: config.Env{Getenv: func(string) (string, bool) { return "", false }, Root: dir},
 	})
 	return code, out.String(), errs.String()

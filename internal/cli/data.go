@@ -123,24 +123,44 @@ func setDataVerb(kind strata.Kind) *Verb {
 		Detail:   "The item comes from standard input or --file and replaces one of the same name.",
 		Examples: []Example{{"Attach a file", fmt.Sprintf("strata set-%s-data --file notes.txt NAME notes", kind)}},
 		Options:  []option.Option{option.Files(option.String(&file, "file,f", "Read from a file instead of standard input"))},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
-			in, err := c.input(ctx, file)
-			if err != nil {
-				return err
-			}
-			defer in.Close() // read only: nothing to lose
-			data, err := io.ReadAll(in)
-			if err != nil {
-				return fmt.Errorf("read the item: %w", err)
-			}
-			err = store.SetBigData(ctx, kind, c.ofKind(ctx, store, kind), c.Args[1], data)
-			return readOnlyLayer(ctx, store, kind, c.Args[0], err)
-		},
+		Run:      func(ctx context.Context, c *Call) error { return setData(ctx, c, kind, file) },
 	}, "set", kind.String(), "data")
+}
+
+// setData looks for the object before it reads, so that nobody who mistyped its name is
+// left waiting for standard input.
+func setData(ctx context.Context, c *Call, kind strata.Kind, file string) error {
+	store, err := c.Store(ctx)
+	if err != nil {
+		return err
+	}
+	name := c.ofKind(ctx, store, kind)
+	if _, err := store.ListBigData(ctx, kind, name); err != nil {
+		return err
+	}
+	in, err := c.input(ctx, file)
+	if err != nil {
+		return err
+	}
+	defer in.Close() // read only: nothing to lose
+	data, err := readItem(in, maxItem)
+	if err != nil {
+		return fmt.Errorf("read the item: %w", err)
+	}
+	return readOnlyLayer(ctx, store, kind, c.Args[0], store.SetBigData(ctx, kind, name, c.Args[1], data))
+}
+
+// maxItem is the most bytes of a data item, which goes through memory: 1 GiB. A larger
+// one could not be read again either.
+const maxItem = 1 << 30
+
+// readItem reads a data item whole.
+func readItem(in io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(in, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		return nil, errdefs.WithHint(fmt.Errorf("more than %d bytes: %w", limit, errdefs.ErrLimit), "what is that large belongs into a layer: `strata help import-layer`")
+	}
+	return data, err
 }
 
 // readOnlyLayer tells a layer that can not be written from one that is not there.
