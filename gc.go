@@ -154,10 +154,10 @@ func (c *collector) collect(ctx context.Context, opts GCOptions, found []Orphan)
 		return nil, nil, fmt.Errorf("list mounts: %w", err)
 	}
 	results, err := c.takeAway(ctx, opts, found)
-	if err != nil {
-		return nil, nil, err
-	}
 	binErr := c.emptyBins()
+	if err != nil {
+		return nil, nil, errors.Join(err, c.removeTaken(), binErr)
+	}
 	for i, o := range found {
 		err, tried := results[i]
 		for _, remove := range c.removes[i] {
@@ -174,6 +174,17 @@ func (c *collector) collect(ctx context.Context, opts GCOptions, found []Orphan)
 		}
 	}
 	return removed, failed, nil
+}
+
+// removeTaken deletes what was taken away before something went wrong.
+func (c *collector) removeTaken() error {
+	var errs []error
+	for _, removes := range c.removes {
+		for _, remove := range removes {
+			errs = append(errs, remove())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // takeAway does what needs the locks. The result has an entry for each orphan that

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/storetest"
 	"github.com/stratastore/strata/internal/testutil"
 )
@@ -120,6 +122,33 @@ func TestGC(t *testing.T) {
 		checked, err := s.Store.Check(ctx, strata.CheckOptions{})
 		must(t, err)
 		wantEqual(t, "check afterwards", []string(nil), found(checked.Findings))
+	})
+}
+
+// TestGCCancelled: what a cancelled collection has taken out of the store is gone, too.
+func TestGCCancelled(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
+		orphans, others := litter(t, s)
+		for _, path := range others {
+			must(t, os.RemoveAll(path))
+		}
+		for range 2 {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			disable := faults.Enable(faults.Rule{Point: "tempdir.trash", Under: s.GraphRoot(), Times: 1, Do: cancel})
+			_, err := s.GC(ctx, strata.GCOptions{})
+			disable()
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			for _, pattern := range []string{"/tempdirs/*-*", "-layers/tmp/*-*"} {
+				left, err := filepath.Glob(filepath.Join(s.GraphRoot(), s.DriverName()) + pattern)
+				must(t, err)
+				left = slices.DeleteFunc(left, func(path string) bool { return slices.Contains(orphans, path) })
+				wantEqual(t, "left", []string(nil), left)
+			}
+		}
+		must(t, errOf(s.GC(t.Context(), strata.GCOptions{})))
 	})
 }
 
