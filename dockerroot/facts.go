@@ -3,10 +3,12 @@ package dockerroot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"time"
 
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/oci"
 )
@@ -21,22 +23,31 @@ const (
 )
 
 // readFacts reads what Docker keeps beside a configuration. Facts that are not there, or are none, are
-// left out: nothing depends on them.
-func (r *Root) readFacts(img *imageEntry) {
+// left out: nothing depends on them. The error is for what could not be read.
+func (r *Root) readFacts(img *imageEntry) error {
 	dir := r.at("image", r.driver, "imagedb", "metadata", "sha256", img.id.Encoded())
 	parent, err := r.digest(dir + "/parent")
-	if err == nil {
+	switch {
+	case err == nil:
 		img.parent = parent
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case damage(err):
 		r.skip("parent of image %s: %w", img.id, err)
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("parent of the image: %w", err)
 	}
 	text, err := r.value(dir + "/lastUpdated")
-	if err != nil {
-		return
+	if err != nil && !damage(err) && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("when the image was last named: %w", err)
 	}
 	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		img.updated = at
 	}
+	return nil
+}
+
+// damage tells what is wrong with a data root from what keeps it from being read.
+func damage(err error) bool {
+	return errors.Is(err, errdefs.ErrCorrupt) || errors.Is(err, errdefs.ErrLimit)
 }
 
 // withFacts is a store that keeps what Docker knew of an image with the image itself, in the

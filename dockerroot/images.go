@@ -71,8 +71,11 @@ func (i *imageEntry) describe() Image {
 // lacks a layer is kept with the reason.
 func (r *Root) readImages() error {
 	names, err := r.readNames()
-	if err != nil {
+	switch {
+	case damage(err):
 		r.skip("the names of the images: %w", err)
+	case err != nil:
+		return fmt.Errorf("the names of the images: %w", err)
 	}
 	ids := map[digest.Digest]bool{}
 	for id := range names {
@@ -90,7 +93,9 @@ func (r *Root) readImages() error {
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		img := imageEntry{id: id, names: names[id]}
 		img.err = r.readImage(&img)
-		r.readFacts(&img)
+		if err := r.readFacts(&img); img.err == nil {
+			img.err = err
+		}
 		r.images = append(r.images, img)
 	}
 	r.skipLayers()

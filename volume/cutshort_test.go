@@ -134,6 +134,36 @@ func TestCutShortWithoutSettling(t *testing.T) {
 	}
 }
 
+// TestUnmountThatFails: the holder stays until the driver has let go.
+func TestUnmountThatFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "metadata.db")
+	d := &settling{copying: &copying{fake: newFake("local")}, during: func(string) {}}
+	s := open(t, path, d)
+	create(t, s, "v", CreateOptions{})
+	for range 2 {
+		if _, err := s.Mount(t.Context(), "v", Holder{ID: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		d.failing(errBroken, "unmount")
+		want(t, s.Unmount(t.Context(), "v", "a"), OpUnmount, errBroken)
+		d.failing(nil)
+		want(t, s.Remove(t.Context(), "v", RemoveOptions{}), OpRemove, ErrInUse)
+		if err := s.Unmount(t.Context(), "v", "a"); err != nil || s.CountReferences("v") != 0 {
+			t.Error(err)
+		}
+	}
+	if _, err := s.Mount(t.Context(), "v", Holder{ID: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	d.failing(errBroken, "unmount")
+	want(t, s.Unmount(t.Context(), "v", "a"), OpUnmount, errBroken)
+	d.failing(nil)
+	_ = s.Close()
+	if n := open(t, path, d).CountReferences("v"); n != 0 || d.mounts["v/a"] != 0 {
+		t.Errorf("%d holders, %v", n, d.mounts)
+	}
+}
+
 // TestDropHolders: a driver has forgotten its users, and so does the store.
 func TestDropHolders(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metadata.db")
@@ -143,7 +173,11 @@ func TestDropHolders(t *testing.T) {
 	if _, err := s.Mount(t.Context(), "v", Holder{ID: "a"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DropHolders(t.Context(), "v"); err != nil {
+	want(t, s.DropHolders(t.Context(), "v", func(context.Context) error { return errBroken }), OpUnused, errBroken)
+	if n := s.CountReferences("v"); n != 1 {
+		t.Errorf("%d holders of a driver that forgot none", n)
+	}
+	if err := s.DropHolders(t.Context(), "v", func(context.Context) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.CountReferences("v"); n != 0 {

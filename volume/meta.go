@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -166,6 +168,7 @@ func putReferences(tx *bbolt.Tx, key string, refs map[string]reference) error {
 	if len(recorded) == 0 {
 		return tx.Bucket(referencesBucket).Delete([]byte(key))
 	}
+	slices.SortFunc(recorded, func(a, b reference) int { return strings.Compare(a.ID, b.ID) })
 	value, err := json.Marshal(recorded)
 	if err != nil {
 		return err

@@ -42,7 +42,8 @@ func (s *Store) mount(ctx context.Context, key, name string, h Holder) (string, 
 		return "", errors.Join(err, s.setMounts(key, h, had, false))
 	}
 	if err := s.setMounts(key, h, had+1, false); err != nil {
-		return "", errors.Join(err, d.Unmount(context.WithoutCancel(ctx), e.Name, h.ID))
+		// It may be on the disk all the same: what could not be synced was written.
+		return "", errors.Join(err, d.Unmount(context.WithoutCancel(ctx), e.Name, h.ID), s.setMounts(key, h, had, false))
 	}
 	return path, nil
 }
@@ -61,7 +62,8 @@ func (s *Store) setMounts(key string, h Holder, n int, busy bool) error {
 }
 
 // Unmount takes back one Mount of the holder called id. The count goes down even if the
-// driver fails. A holder without mounts is passed on to the driver, which knows best, and
+// driver fails; one that is a Settler is asked again by the next Unmount or Open, and the
+// holder stays until then. A holder without mounts is passed on to the driver, which knows best, and
 // changes nothing in the store.
 func (s *Store) Unmount(ctx context.Context, name, id string) error {
 	key, unlock, err := s.begin(ctx, name)
@@ -89,10 +91,11 @@ func (s *Store) unmount(ctx context.Context, key, id string) error {
 	// On a full disk the volume is let go of all the same; then only the end can be recorded.
 	_ = s.setMounts(key, ref.Holder, left, true)
 	err = d.Unmount(ctx, e.Name, id)
+	_, settles := d.(Settler)
 	if errors.Is(err, ErrUnavailable) {
-		left = ref.Mounts // not even heard: the mount is still the holder's
+		left, settles = ref.Mounts, false // not even heard: the mount is still the holder's
 	}
-	return errors.Join(err, s.setMounts(key, ref.Holder, left, false))
+	return errors.Join(err, s.setMounts(key, ref.Holder, left, err != nil && settles))
 }
 
 // Path is where a volume's data is, "" while it is nowhere.

@@ -21,6 +21,8 @@ type Pruned struct {
 	Removed []string
 	// Freed is the size of their data, in bytes.
 	Freed int64
+	// Failed are those that could not be removed, in the order of their names.
+	Failed []*Error
 }
 
 // Prune removes the volumes of DefaultDriver that have no holders and were made without
@@ -67,7 +69,7 @@ func (s *Store) dropAllDead(ctx context.Context) {
 	}
 }
 
-// pruneOne removes one volume; what came into use meanwhile, or can not be removed, stays.
+// pruneOne removes one volume; what came into use meanwhile stays.
 func (s *Store) pruneOne(ctx context.Context, name string, report *Pruned) {
 	var size int64
 	if d, err := s.drivers.Lookup(ctx, DefaultDriver); err == nil {
@@ -76,8 +78,8 @@ func (s *Store) pruneOne(ctx context.Context, name string, report *Pruned) {
 		}
 	}
 	if err := s.Remove(ctx, name, RemoveOptions{}); err != nil {
-		if !errors.Is(err, ErrInUse) {
-			s.log.Warn("volume is not pruned", "volume", name, "error", err)
+		if own := (*Error)(nil); !errors.Is(err, ErrInUse) && errors.As(err, &own) {
+			report.Failed = append(report.Failed, own)
 		}
 		return
 	}

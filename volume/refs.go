@@ -104,14 +104,24 @@ func (s *Store) Release(ctx context.Context, name, id string) error {
 	return fail(OpUnused, name, err)
 }
 
-// DropHolders forgets all holders of a volume, whoever they are, without a word to its driver:
-// for a driver that was made to forget them.
-func (s *Store) DropHolders(ctx context.Context, name string) error {
+// DropHolders forgets all holders of a volume, whoever they are; release has its driver forget
+// them. If this process dies meanwhile, or release fails, the next Open takes their mounts back.
+func (s *Store) DropHolders(ctx context.Context, name string, release func(ctx context.Context) error) error {
 	key, unlock, err := s.begin(ctx, name)
 	if err != nil {
 		return fail(OpUnused, name, err)
 	}
 	defer unlock()
+	// On a full disk they are let go of all the same; then only the end can be recorded.
+	_ = s.changeRefs(key, func(refs map[string]reference) {
+		for id, ref := range refs {
+			ref.Mounts, ref.Busy, ref.Kept = 0, true, false
+			refs[id] = ref
+		}
+	})
+	if err := release(ctx); err != nil {
+		return fail(OpUnused, name, err)
+	}
 	return fail(OpUnused, name, s.changeRefs(key, func(refs map[string]reference) { clear(refs) }))
 }
 

@@ -262,6 +262,13 @@ func TestPrune(t *testing.T) {
 	if diff := cmp.Diff([]string{"dead"}, report.Removed); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
 	}
+	create(t, s, "stays", CreateOptions{})
+	local.failing(errBroken, "remove")
+	report, err = s.Prune(t.Context(), opts)
+	if err != nil || len(report.Failed) != 1 || report.Failed[0].Name != "stays" || !errors.Is(report.Failed[0], errBroken) {
+		t.Errorf("a driver that fails: %+v, %v", report, err)
+	}
+	local.failing(nil)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	if report, err := s.Prune(cancelled, PruneOptions{All: true}); err != nil || len(report.Removed) != 0 {

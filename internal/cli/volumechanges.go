@@ -146,7 +146,7 @@ func volumeResetVerb() *Verb {
 		Examples: []Example{{"Free a volume that nobody uses any more", "strata volume reset preview"}},
 		Run: withVolumes(false, func(ctx context.Context, c *Call, v *volumes) error {
 			return onTopOfOne(func(ctx context.Context, d *ontop.Driver, name string) error {
-				return errorsJoin(d.Reset(ctx, name), v.DropHolders(ctx, name))
+				return v.DropHolders(ctx, name, func(ctx context.Context) error { return d.Reset(ctx, name) })
 			})(ctx, c, v)
 		}),
 	})

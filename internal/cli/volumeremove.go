@@ -103,6 +103,9 @@ func volumePrune(ctx context.Context, c *Call, v *volumes, opts volume.PruneOpti
 	if err != nil {
 		return err
 	}
+	for _, failed := range done.Failed {
+		c.Fail(Failure{Arg: failed.Name, Err: failed})
+	}
 	return c.Show(Result{
 		JSON: prunedVolumes{Removed: never(done.Removed), Freed: done.Freed},
 		Text: func(b *bytes.Buffer) {

@@ -81,7 +81,7 @@ func (d *Driver) Clone(ctx context.Context, name, newName string) (volume.Info, 
 	if err != nil {
 		return volume.Info{}, err
 	}
-	return d.info(newName)
+	return d.made(newName), nil
 }
 
 // Rename gives a volume another name. What is still mounted at it without a user is unmounted.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -203,7 +204,16 @@ func (d *Driver) create(ctx context.Context, name string, options map[string]str
 	if err := d.build(name, s, len(options) > 0, fill); err != nil {
 		return volume.Info{}, err
 	}
-	return d.info(name)
+	return d.made(name), nil
+}
+
+// made describes a new volume, which is there whether or not it can be looked at.
+func (d *Driver) made(name string) volume.Info {
+	info, err := d.info(name)
+	if err != nil {
+		return volume.Info{Name: name, Mountpoint: d.path(name, dataDir), CreatedAt: time.Now().UTC()}
+	}
+	return info
 }
 
 // build makes a volume and enters it; fill, unless nil, puts something into its data

@@ -2,11 +2,14 @@ package ontop
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -96,9 +99,11 @@ func (d *Driver) duplicate(ctx context.Context, name, newName string, change fun
 	if err := checkName(newName); err != nil {
 		return volume.Info{}, err
 	}
+	var made metadata
 	err := d.still(ctx, name, func(p place, m metadata) error {
 		change(&m)
 		m.Created = time.Now().UTC().Truncate(time.Second)
+		made = m
 		return d.build(newName, m, func(to place) error {
 			if err := tree.Copy(ctx, to.path(upperDir), p.path(upperDir)); err != nil {
 				return err
@@ -109,7 +114,7 @@ func (d *Driver) duplicate(ctx context.Context, name, newName string, change fun
 	if err != nil {
 		return volume.Info{}, err
 	}
-	return d.Get(ctx, newName)
+	return d.made(ctx, newName, made), nil
 }
 
 // Packer turns an upper directory into a layer tar, as an archive package does: changes
@@ -148,10 +153,15 @@ func (d *Driver) commitDir(ctx context.Context, p place, base, dir string) error
 		return d.internal("mount the volume's content", err)
 	}
 	defer func() { _ = merged.Close() }() // detached: nothing is lost
-	temp, err := os.MkdirTemp(filepath.Dir(dir), ".commit-")
+	parent, prefix := filepath.Dir(dir), commitPrefix(dir)
+	if err := dropAbandoned(parent, prefix); err != nil {
+		return fmt.Errorf("commit to %s: %w", dir, err)
+	}
+	temp, held, err := tree.NewDir(parent, prefix)
 	if err != nil {
 		return fmt.Errorf("commit to %s: %w", dir, err)
 	}
+	defer held.Close()
 	err = tree.Copy(ctx, temp, merged.Path())
 	if err == nil {
 		err = tree.Sync(temp)
@@ -166,4 +176,29 @@ func (d *Driver) commitDir(ctx context.Context, p place, base, dir string) error
 		return errors.Join(fmt.Errorf("commit to %s: %w", dir, err), tree.Remove(temp))
 	}
 	return atomicfile.SyncDir(filepath.Dir(dir))
+}
+
+// commitPrefix begins the names of directories that are to become dir: unlike any that
+// somebody else would choose, and short whatever dir is called.
+func commitPrefix(dir string) string {
+	sum := sha256.Sum256([]byte(filepath.Base(dir)))
+	return ".commit-" + hex.EncodeToString(sum[:8]) + "-"
+}
+
+// dropAbandoned removes what killed commits to the same directory left.
+func dropAbandoned(parent, prefix string) error {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(parent, e.Name())
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) || !tree.Abandoned(path) {
+			continue
+		}
+		if err := tree.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }

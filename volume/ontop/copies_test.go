@@ -18,6 +18,7 @@ import (
 	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/internal/testutil"
 	"github.com/stratastore/strata/volume"
+	"github.com/stratastore/strata/volume/internal/tree"
 )
 
 func TestDiffAndCommit(t *testing.T) {
@@ -55,6 +56,27 @@ func TestDiffAndCommit(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Dir(dir)); len(left) != 1 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// TestCommitAfterAKill: what a killed commit to the same directory left is removed, what another
+// is at is not.
+func TestCommitAfterAKill(t *testing.T) {
+	testutil.RequireRoot(t)
+	d, base := setup(t)
+	make1(t, d, base)
+	dir := filepath.Join(t.TempDir(), "committed")
+	left, killed, err := tree.NewDir(filepath.Dir(dir), commitPrefix(dir))
+	must(t, err, killed.Close())
+	busy, held, err := tree.NewDir(filepath.Dir(dir), commitPrefix(dir))
+	must(t, err)
+	defer held.Close()
+	must(t, d.CommitDir(t.Context(), "v", dir))
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Error("what the killed commit left is there")
+	}
+	if _, err := os.Stat(busy); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -106,6 +128,8 @@ type images struct {
 	dir   string
 	mu    sync.Mutex
 	users map[string]bool
+	// stay makes Unmount fail.
+	stay error
 }
 
 func (i *images) Mount(_ context.Context, image, user string) (string, error) {
@@ -121,8 +145,10 @@ func (i *images) Mount(_ context.Context, image, user string) (string, error) {
 func (i *images) Unmount(_ context.Context, _, user string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	delete(i.users, user)
-	return nil
+	if i.stay == nil {
+		delete(i.users, user)
+	}
+	return i.stay
 }
 
 func TestOnTopOfAnImage(t *testing.T) {
@@ -160,6 +186,26 @@ func TestOnTopOfAnImage(t *testing.T) {
 	must(t, err)
 	if len(store.users) != 0 {
 		t.Error("the image of a volume that was never completed is still used")
+	}
+}
+
+// TestImageThatStaysMounted: a volume is not made, and the next start unmounts its image.
+func TestImageThatStaysMounted(t *testing.T) {
+	testutil.RequireRoot(t)
+	d, base := setup(t)
+	store := &images{dir: base, users: map[string]bool{}, stay: errors.New("busy")}
+	d.opts.Images = store
+	if _, err := d.Create(t.Context(), "v", map[string]string{"lower": "img"}); !errors.Is(err, store.stay) {
+		t.Error(err)
+	}
+	if list, err := d.List(t.Context()); len(list) != 0 || err != nil {
+		t.Errorf("%v, %v", list, err)
+	}
+	store.stay = nil
+	d, err := New(t.Context(), Options{Root: d.opts.Root, Images: store})
+	must(t, err, d.Close())
+	if left, _ := os.ReadDir(d.opts.Root); len(left) != 0 || len(store.users) != 0 {
+		t.Errorf("left: %v, %v", left, store.users)
 	}
 }
 

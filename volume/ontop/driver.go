@@ -143,7 +143,16 @@ func (d *Driver) Create(ctx context.Context, name string, options map[string]str
 	if err != nil {
 		return volume.Info{}, err
 	}
-	return d.Get(ctx, name)
+	return d.made(ctx, name, m), nil
+}
+
+// made describes a new volume, which is there whether or not all of it can be told.
+func (d *Driver) made(ctx context.Context, name string, m metadata) volume.Info {
+	info, err := d.Get(ctx, name)
+	if err != nil {
+		return d.info(d.place(name), m)
+	}
+	return info
 }
 
 // build makes a volume complete under another name and renames it. fill is called when
@@ -159,7 +168,7 @@ func (d *Driver) build(name string, m metadata, fill func(place) error) (err err
 	defer held.Close()
 	p := place{name: name, dir: dir}
 	defer func() {
-		if err != nil {
+		if stays := (*imageStays)(nil); err != nil && !errors.As(err, &stays) {
 			err = errors.Join(err, tree.Remove(p.dir))
 		}
 	}()
@@ -216,22 +225,31 @@ func (d *Driver) takeIncomplete(name string) error {
 // carryBase gives a new upper directory the owner and mode of the base: overlay shows the
 // upper's at the volume's root.
 func (d *Driver) carryBase(ctx context.Context, p place, m metadata) error {
-	base := m.Base
-	if m.Image != "" {
-		user := imageUser(filepath.Base(p.dir)) // nobody else's while the volume has no name
-		dir, err := d.opts.Images.Mount(ctx, m.Image, user)
-		if err != nil {
-			return fmt.Errorf("mount image %s: %w", m.Image, err)
-		}
-		base = dir
-		defer func() {
-			if err := d.opts.Images.Unmount(context.WithoutCancel(ctx), m.Image, user); err != nil {
-				d.log.Warn("image stays mounted", "image", m.Image, "error", err)
-			}
-		}()
+	if m.Image == "" {
+		return d.internal("carry the base's owner and mode", carry(m.Base, p.path(upperDir)))
 	}
-	return d.internal("carry the base's owner and mode", carry(base, p.path(upperDir)))
+	user := imageUser(filepath.Base(p.dir)) // nobody else's while the volume has no name
+	dir, err := d.opts.Images.Mount(ctx, m.Image, user)
+	if err != nil {
+		err = fmt.Errorf("mount image %s: %w", m.Image, err)
+	} else {
+		err = d.internal("carry the image's owner and mode", carry(dir, p.path(upperDir)))
+	}
+	if stays := d.opts.Images.Unmount(context.WithoutCancel(ctx), m.Image, user); stays != nil {
+		return errors.Join(err, &imageStays{m.Image, stays})
+	}
+	return err
 }
+
+// imageStays says that an image could not be unmounted. The folder of the volume that was to
+// be is left: by its name the next start knows what to unmount.
+type imageStays struct {
+	image string
+	err   error
+}
+
+func (e *imageStays) Error() string { return fmt.Sprintf("unmount image %s: %v", e.image, e.err) }
+func (e *imageStays) Unwrap() error { return e.err }
 
 func carry(base, upper string) error {
 	var st unix.Stat_t

@@ -206,6 +206,20 @@ func TestKilledWhileDiscarding(t *testing.T) {
 	}
 }
 
+// TestKilledWhileRecording: what a killed process was writing goes, though others have the volume.
+func TestKilledWhileRecording(t *testing.T) {
+	testutil.RequireRoot(t)
+	d, base := setup(t)
+	make1(t, d, base)
+	mount(t, d, "B")
+	kill(t, d.opts.Root, base, "mount", "atomicfile.rename")
+	d = open(t, d.opts.Root)
+	if left, _ := filepath.Glob(d.place("v").path(recordsDir) + "/.*"); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	unmount(t, d, "B")
+}
+
 // TestMountThatIsNotRecorded is not mounted either.
 func TestMountThatIsNotRecorded(t *testing.T) {
 	testutil.RequireRoot(t)

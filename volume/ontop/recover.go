@@ -102,6 +102,9 @@ func (d *Driver) Settle(ctx context.Context, name, id string, n int) error {
 }
 
 func (d *Driver) settle(ctx context.Context, p place, m metadata) error {
+	if err := p.eraseUnfinished(); err != nil {
+		return err
+	}
 	mounted, err := mountapi.IsMountPoint(p.path(mountDir))
 	if err != nil {
 		return err

@@ -145,13 +145,21 @@ func (p place) eraseRecord(id string) error {
 }
 
 // eraseRecords drops all of them, those on their way too.
-func (p place) eraseRecords() error {
+func (p place) eraseRecords() error { return p.erase(func(string) bool { return true }) }
+
+// eraseUnfinished drops those that killed processes were writing. The volume is locked.
+func (p place) eraseUnfinished() error { return p.erase(hidden) }
+
+func (p place) erase(which func(name string) bool) error {
 	entries, err := os.ReadDir(p.path(recordsDir))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := os.Remove(p.path(recordsDir + "/" + e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if !which(e.Name()) {
+			continue
+		}
+		if err := p.eraseRecord(e.Name()); err != nil {
 			return err
 		}
 	}

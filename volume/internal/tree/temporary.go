@@ -44,7 +44,7 @@ func Abandoned(path string) bool {
 
 // lockDir takes the flock(2) of a directory, which closing it gives back.
 func lockDir(path string, how int) (*os.File, error) {
-	dir, err := os.Open(path)
+	dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0) // a FIFO would never open
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func lockDir(path string, how int) (*os.File, error) {
 
 func flock(fd, how int) error {
 	for {
-		if err := unix.Flock(fd, how); err != unix.EINTR { //nolint:errorlint // straight from the system call
+		if err := unix.Flock(fd, how); err != unix.EINTR {
 			return err
 		}
 	}
