@@ -25,22 +25,29 @@ type layerUsers struct{ store *Store }
 
 // Hold takes the shared locks of images and containers.
 func (u *layerUsers) Hold(ctx context.Context) (layer.HeldUsers, error) {
-	t := &tx{}
+	t := &tx{store: u.store}
 	err := t.openImages(ctx, u.store.images, shared)
 	if err == nil {
 		err = t.openContainers(ctx, u.store.containers, shared)
 	}
-	if err != nil {
+	n, notesErr := u.store.notes("")
+	if err = errors.Join(err, notesErr); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
-	return &heldUsers{t}, nil
+	return &heldUsers{t, n.busy}, nil
 }
 
 // heldUsers are the records of images and containers.
-type heldUsers struct{ *tx }
+type heldUsers struct {
+	*tx
+	busy map[layer.ID]bool // with images to be
+}
 
 // UserOf names the image or container that needs a layer.
 func (u *heldUsers) UserOf(id layer.ID) (string, error) {
+	if u.busy[id] {
+		return "image that is being made", nil
+	}
 	images, err := u.images.ByTopLayer(id)
 	if err != nil {
 		return "", err

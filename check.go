@@ -69,6 +69,7 @@ type checker struct {
 
 	layersOf map[layer.ID]*layer.Layer
 	imagesOf map[image.ID]*image.Image
+	strays   map[layer.ID]bool // of drafts of the dead
 
 	layers, images, containers []Finding
 	leftovers                  []Finding

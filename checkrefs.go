@@ -15,7 +15,6 @@ import (
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/image"
-	"github.com/stratastore/strata/internal/lease"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -38,6 +37,9 @@ func (c *checker) checkLayers(ctx context.Context) error {
 		if err := c.checkPlace(ctx, l); err != nil {
 			return err
 		}
+	}
+	if err := c.checkDrafts(); err != nil {
+		return err
 	}
 	if err := c.checkUnreferenced(); err != nil {
 		return err
@@ -89,6 +91,28 @@ func (c *checker) checkMount(ctx context.Context, l *layer.Layer) error {
 	return nil
 }
 
+// checkDrafts looks for layers that dead processes made for images that they did not
+// record: those that garbage collection would remove.
+func (c *checker) checkDrafts() error {
+	if !c.exam.whole() {
+		return nil
+	}
+	found, _, err := c.exam.tx.deadStrays(time.Time{})
+	if err != nil {
+		return err
+	}
+	c.strays = map[layer.ID]bool{}
+	for i := range found {
+		problem := ProblemLeftover
+		if age := c.opts.UnreferencedAfter; age > 0 && time.Since(found[i].Created) >= age {
+			problem = ProblemUnreferenced
+		}
+		c.strays[found[i].ID] = true
+		c.layerIs(&found[i], problem, RepairCollect, strayReason)
+	}
+	return nil
+}
+
 // checkUnreferenced looks for old layers that nothing needs.
 func (c *checker) checkUnreferenced() error {
 	if c.opts.UnreferencedAfter <= 0 || !c.exam.whole() {
@@ -116,15 +140,15 @@ func (c *checker) checkUnreferenced() error {
 }
 
 // needCounted adds what a chain store keeps: named read-write layers, and layers that
-// live processes lease.
+// live processes lease, or make for images to be. Drafts of the dead have been told.
 func (c *checker) needCounted(needed map[layer.ID]bool) error {
-	leases, err := lease.Held(c.store.roots.leaseDir())
+	kept, err := c.store.kept("")
 	if err != nil {
 		return err
 	}
 	for i := range c.exam.snap.Layers {
 		l := &c.exam.snap.Layers[i]
-		if l.RWName() != "" || len(leases[string(l.ID)]) > 0 {
+		if l.RWName() != "" || kept[l.ID] || c.strays[l.ID] {
 			c.need(needed, l.ID)
 		}
 	}

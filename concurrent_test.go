@@ -23,6 +23,7 @@ import (
 var jobs = map[string]func(ctx context.Context, s *strata.Store, n int) error{
 	"use":              useStore,
 	"import":           importJob,
+	"load":             loadJob,
 	"create-image":     createImageJob,
 	"create-container": createContainerJob,
 	"delete-image":     deleteImageJob,

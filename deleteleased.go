@@ -11,21 +11,31 @@ import (
 
 // leased returns a *layer.LeasedError if a live process needs the layer. The caller
 // holds the layers' locks exclusively, or only wants to know.
-func (t *tx) leased(id layer.ID) error { return layer.Leased(t.leaseDir, id) }
+func (t *tx) leased(id layer.ID) error { return layer.Leased(t.store.roots.leaseDir(), id) }
+
+// kept returns the layers that live processes lease, and those that they make or use for
+// images to be, all but those of one note.
+func (s *Store) kept(but string) (map[layer.ID]bool, error) {
+	leases, err := lease.Held(s.roots.leaseDir())
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.notes(but)
+	for id := range leases {
+		n.busy[layer.ID(id)] = true
+	}
+	return n.busy, err
+}
 
 // spareLeased takes from the layers that would go with an image, top first, those
 // that live processes hold and what these stand on. They are left to be collected:
 // whoever gives back the last lease removes them.
 func (t *tx) spareLeased(doomed []layer.ID) (going, staying []layer.ID, err error) {
-	leases, err := lease.Held(t.leaseDir)
+	stays, err := t.store.kept("")
 	if err != nil {
 		return nil, nil, err
 	}
-	stays := map[layer.ID]bool{}
 	for _, id := range doomed {
-		if len(leases[string(id)]) > 0 {
-			stays[id] = true
-		}
 		if !stays[id] {
 			going = append(going, id)
 			continue
@@ -51,20 +61,16 @@ func (c *cascade) split() (going, staying []layer.ID, err error) {
 }
 
 // inherited lists what is below the layers that go with an image and was kept for
-// no other image or container, but only for layers that a ChainStore looks after:
-// those go when these do.
+// no other image or container, but only for layers that a ChainStore or a draft looks
+// after: those go when these do.
 func (c *cascade) inherited() (ids []layer.ID, err error) {
-	id := c.top
-	for id != "" {
+	for id := c.top; id != ""; {
+		only, err := c.onlyCounted(id, ids)
+		if err != nil || !only {
+			return ids, err
+		}
 		l, err := c.layers.Get(id)
-		if errors.Is(err, layer.ErrUnknown) || err == nil && l.ReadOnly {
-			return ids, nil
-		}
 		if err != nil {
-			return nil, err
-		}
-		used, err := c.used(id)
-		if err != nil || used || !c.onlyCounted(id, ids) {
 			return ids, err
 		}
 		ids, id = append(ids, id), l.Parent
@@ -72,18 +78,33 @@ func (c *cascade) inherited() (ids []layer.ID, err error) {
 	return ids, nil
 }
 
-// onlyCounted reports whether all layers on id that stay are a ChainStore's, or
-// inherited themselves.
-func (c *cascade) onlyCounted(id layer.ID, inherited []layer.ID) bool {
+// onlyCounted reports whether the layer can go, and all that needs it are layers on it
+// which are a ChainStore's or a draft's, or inherited themselves.
+func (c *cascade) onlyCounted(id layer.ID, inherited []layer.ID) (bool, error) {
+	l, err := c.layers.Get(id)
+	if errors.Is(err, layer.ErrUnknown) || err == nil && l.ReadOnly {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if used, err := c.used(id); err != nil || used {
+		return false, err
+	}
+	n, err := c.store.notes("")
+	if err != nil {
+		return false, err
+	}
 	for _, child := range c.layers.Children(id) {
-		if slices.Contains(c.doomed, child) || slices.Contains(inherited, child) {
+		if n.made[child] || slices.Contains(c.doomed, child) || slices.Contains(inherited, child) {
 			continue
 		}
-		if l, err := c.layers.Get(child); err != nil || !l.OfChainStore() {
-			return false
+		l, err := c.layers.Get(child)
+		if err != nil || !l.OfChainStore() {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // leaveForCollection marks layers that nothing but processes needs any more. It

@@ -19,6 +19,8 @@ type exam struct {
 	layers, images, containers bool
 	// findings are about those that could not.
 	findings []Finding
+	// tx holds the records while also is called.
+	tx *tx
 }
 
 // whole reports whether all records could be read.
@@ -31,8 +33,8 @@ func (s *Store) examine(ctx context.Context, also func(*exam) error) (e *exam, e
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	e = &exam{}
-	t := &tx{}
+	t := &tx{store: s}
+	e = &exam{tx: t}
 	defer t.end(&err)
 	if t.layers, err = s.layers.Look(ctx); err == nil {
 		e.snap.Layers, err = t.layers.Layers()

@@ -63,31 +63,63 @@ func end(note *unfinished.Note, err *error) {
 // noRoom reports whether an error says that the disk or a quota is full.
 func noRoom(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
-// left returns the notes of processes that died, with those of drafts if wanted, and
-// the layers that live ones have to do with.
-func (s *Store) left(drafts bool) (dead []unfinished.Left, busy map[string]bool, err error) {
-	notes, err := unfinished.List(s.roots.unfinishedDir(), s.driver.name)
-	busy = map[string]bool{}
-	for _, n := range notes {
-		switch {
-		case n.Alive:
-			for _, id := range slices.Concat(n.Layers, n.Uses) {
-				busy[id] = true
+// notes are what processes noted about changes under way.
+type notes struct {
+	// changes of the dead are to be finished; their drafts are for the collection of garbage.
+	changes, drafts []unfinished.Left
+	// busy are layers that live processes make or use for images, made those that live or
+	// dead ones make or made.
+	busy, made map[layer.ID]bool
+}
+
+// notes reads all notes but one, by its path. Who decides by them holds the layers' locks
+// exclusively: then nobody comes to use what he has not noted yet.
+func (s *Store) notes(but string) (n notes, err error) {
+	n.busy, n.made = map[layer.ID]bool{}, map[layer.ID]bool{}
+	for _, dir := range s.roots.noteDirs() {
+		list, err := unfinished.List(dir, s.driver.name)
+		if err != nil {
+			return n, err
+		}
+		for _, one := range list {
+			if one.Path != but {
+				n.add(one)
 			}
-		case drafts || !n.Draft:
-			dead = append(dead, n)
 		}
 	}
-	return dead, busy, err
+	return n, nil
+}
+
+func (n *notes) add(one unfinished.Left) {
+	for _, m := range one.Made {
+		n.made[layer.ID(m.ID)] = true
+		n.busy[layer.ID(m.ID)] = n.busy[layer.ID(m.ID)] || one.Alive
+	}
+	switch {
+	case one.Alive:
+		for _, id := range one.Uses {
+			n.busy[layer.ID(id)] = true
+		}
+	case one.Draft:
+		n.drafts = append(n.drafts, one)
+	default:
+		n.changes = append(n.changes, one)
+	}
 }
 
 // finish does what processes left undone that died in the middle of a change. What
 // can not be done now is logged and tried again by the next process: it must keep
 // nobody from the store.
-func (s *Store) finish(ctx context.Context, drafts bool) error {
-	dead, _, err := s.left(drafts)
-	if err == nil && len(dead) > 0 && (drafts || !s.gaveUp.Load()) {
-		err = s.finishDead(ctx, drafts)
+func (s *Store) finish(ctx context.Context) error {
+	pending := false
+	var err error
+	for _, dir := range s.roots.noteDirs() {
+		if err == nil && !pending {
+			pending, err = unfinished.Pending(dir, s.driver.name)
+		}
+	}
+	if err == nil && pending && !s.gaveUp.Load() {
+		err = s.finishDead(ctx)
 	}
 	if err != nil && ctx.Err() == nil {
 		s.gaveUp.Store(true)
@@ -97,7 +129,7 @@ func (s *Store) finish(ctx context.Context, drafts bool) error {
 	return err
 }
 
-func (s *Store) finishDead(ctx context.Context, drafts bool) (err error) {
+func (s *Store) finishDead(ctx context.Context) (err error) {
 	t, err := s.open(ctx, everything)
 	if err != nil {
 		return err
@@ -105,7 +137,7 @@ func (s *Store) finishDead(ctx context.Context, drafts bool) (err error) {
 	cleanup := func() error { return nil }
 	defer func() { err = errors.Join(err, cleanup()) }()
 	defer t.end(&err)
-	dead, busy, err := s.left(drafts) // somebody may have been faster
+	all, err := s.notes("") // somebody may have been faster
 	if err != nil {
 		return err
 	}
@@ -113,16 +145,14 @@ func (s *Store) finishDead(ctx context.Context, drafts bool) (err error) {
 		return err
 	}
 	var layers []layer.ID
-	for _, n := range dead {
+	for _, n := range all.changes {
 		for _, it := range n.Items {
 			if err := t.recordItem(ctx, it); err != nil {
 				return fmt.Errorf("record data item %q of %s %s: %w", it.Key, it.Kind, it.ID, err)
 			}
 		}
 		for _, id := range n.Layers {
-			if !busy[id] {
-				layers = append(layers, layer.ID(id))
-			}
+			layers = append(layers, layer.ID(id))
 		}
 	}
 	if cleanup, err = t.dropUnneeded(ctx, layers); err != nil {
@@ -134,7 +164,7 @@ func (s *Store) finishDead(ctx context.Context, drafts bool) (err error) {
 	if err := t.commit(ctx); err != nil {
 		return err
 	}
-	for _, n := range dead {
+	for _, n := range all.changes {
 		s.log.InfoContext(ctx, "finished what a killed process had begun", "layers", n.Layers, "items", len(n.Items))
 		err = errors.Join(err, unfinished.Forget(n))
 	}
@@ -167,9 +197,19 @@ func (t *tx) dropUnneeded(ctx context.Context, ids []layer.ID) (cleanup func() e
 		}
 		again = len(c.doomed) > before // a parent may be free now
 	}
+	var inherited []layer.ID
+	for _, id := range ids {
+		only, err := c.onlyCounted(id, inherited)
+		if err != nil {
+			return cleanup, err
+		}
+		if only && !slices.Contains(c.doomed, id) {
+			inherited = append(inherited, id)
+		}
+	}
 	going, staying, err := c.spareLeased(c.doomed)
 	if err == nil {
-		err = t.leaveForCollection(staying)
+		err = t.leaveForCollection(append(staying, inherited...))
 	}
 	if err != nil {
 		return cleanup, err
@@ -209,3 +249,20 @@ func isNewFile(ctx context.Context, dir string, it unfinished.Item) bool {
 
 // unfinishedDir is strata's own place for notes about changes under way.
 func (r roots) unfinishedDir() string { return filepath.Join(r.graph, "strata", "unfinished") }
+
+// draftDir is the place for notes about layers of images to be: beside those layers, for
+// all graph roots that share an image store.
+func (r roots) draftDir() string {
+	if r.image == "" {
+		return r.unfinishedDir()
+	}
+	return filepath.Join(r.image, "strata", "unfinished")
+}
+
+// noteDirs are both.
+func (r roots) noteDirs() []string {
+	if r.image == "" {
+		return []string{r.unfinishedDir()}
+	}
+	return []string{r.unfinishedDir(), r.draftDir()}
+}

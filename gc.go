@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,8 +51,8 @@ type GCFailure struct {
 // directories, temporary files and directories of all three kinds (on-disk format,
 // 2.9, 3.7); and, beyond those rules, layers that programs registered by chain ID and
 // that nothing holds any more, with no record and no live process to speak for them,
-// and layers that a killed process made for an image which never came to be.
-// All other recorded objects and the engines' own files are never touched, nothing
+// and layers that a process made for an image (Draft) and died before that was
+// recorded, or failed, with nothing else that refers to them. All other recorded objects and the engines' own files are never touched, nothing
 // is unmounted, and what is mounted stays. It goes on after a failure and reports it.
 //
 // All locks are held while things are renamed away, not while their bytes are
@@ -60,11 +61,15 @@ type GCFailure struct {
 // some orphans removed.
 func (s *Store) GC(ctx context.Context, opts GCOptions) (*GCReport, error) {
 	if !opts.DryRun {
-		if err := s.finish(ctx, true); err != nil {
+		if err := s.finish(ctx); err != nil {
 			return nil, err
 		}
 	}
 	found, err := s.findOrphans(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	drafts, err := s.collectDrafts(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +85,7 @@ func (s *Store) GC(ctx context.Context, opts GCOptions) (*GCReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	report.Removed = append(report.Removed, unheld...)
+	report.Removed = slices.Concat(drafts, report.Removed, unheld)
 	for _, o := range report.Removed {
 		report.Bytes += o.Bytes
 	}

@@ -17,7 +17,7 @@ func (s *Store) collectUnheld(ctx context.Context, opts GCOptions) ([]Orphan, er
 	}
 	orphans := make([]Orphan, len(found))
 	for i := range found {
-		orphans[i] = s.unheldOrphan(&found[i])
+		orphans[i] = s.recordedOrphan(&found[i], "registered layer that nothing holds")
 	}
 	s.measureOrphans(ctx, orphans)
 	if opts.DryRun {
@@ -30,9 +30,9 @@ func (s *Store) collectUnheld(ctx context.Context, opts GCOptions) ([]Orphan, er
 	return slices.DeleteFunc(orphans, func(o Orphan) bool { return !gone(o) }), err
 }
 
-// unheldOrphan says where the layer's content is, as far as the driver tells.
-func (s *Store) unheldOrphan(l *layer.Layer) Orphan {
-	o := Orphan{Kind: KindLayer, ID: string(l.ID), Reason: "registered layer that nothing holds", sort: orphanLayer, changed: l.Created}
+// recordedOrphan says where the layer's content is, as far as the driver tells.
+func (s *Store) recordedOrphan(l *layer.Layer, reason string) Orphan {
+	o := Orphan{Kind: KindLayer, ID: string(l.ID), Reason: reason, sort: orphanLayer, changed: l.Created}
 	if p, err := s.place(l.ID); err == nil {
 		o.Path = p.dir
 	}

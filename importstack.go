@@ -17,6 +17,14 @@ const (
 	maxStagedBytes = 2 << 30
 )
 
+// StackOptions belong to ImportStack.
+type StackOptions struct {
+	// Parent is the layer below the lowest, "" for none.
+	Parent layer.ID
+	// Draft, when not nil, keeps account of the layers for an image to be.
+	Draft *Draft
+}
+
 // StackLayer is one layer of an image on its way in.
 type StackLayer struct {
 	// Expect and ExpectBlob, when not empty, are what the digests of the diff and of
@@ -30,39 +38,38 @@ type StackLayer struct {
 }
 
 // ImportStack is ImportLayer, with DeriveID and Image, for the layers of an image, the
-// lowest first, on top of the layer with the ID parent ("" for none). Where the
-// driver can, they are staged on each other, made durable together, and adopted in
+// lowest first. Where the driver can, they are staged on each other, made durable together, and adopted in
 // one transaction; many layers at a time, not all of a very large image.
 //
 // It returns the layers that are in the store, also beside an error: all of them, or
 // those of the transactions before the one that failed. layer.ErrDuplicateID when
 // somebody else stores the same layers.
-func (s *Store) ImportStack(ctx context.Context, parent layer.ID, stack []StackLayer) ([]layer.Layer, error) {
+func (s *Store) ImportStack(ctx context.Context, opts StackOptions, stack []StackLayer) ([]layer.Layer, error) {
 	var all []layer.Layer
 	for len(stack) > 0 {
-		some, err := s.importSome(ctx, parent, stack)
+		some, err := s.importSome(ctx, opts, stack)
 		if err != nil {
 			return all, err
 		}
 		all, stack = append(all, some...), stack[len(some):]
-		parent = all[len(all)-1].ID
+		opts.Parent = all[len(all)-1].ID
 	}
 	return all, nil
 }
 
 // importSome imports at least the first layer.
-func (s *Store) importSome(ctx context.Context, parent layer.ID, stack []StackLayer) (_ []layer.Layer, err error) {
+func (s *Store) importSome(ctx context.Context, opts StackOptions, stack []StackLayer) (_ []layer.Layer, err error) {
 	if !s.layers.CanStack() {
-		return s.importOne(ctx, parent, stack[0])
+		return s.importOne(ctx, opts, stack[0])
 	}
-	plan, err := s.planLayer(ctx, LayerOptions{Parent: string(parent), Image: true})
+	plan, err := s.planLayer(ctx, LayerOptions{Parent: string(opts.Parent), Image: true})
 	if err != nil {
 		return nil, err
 	}
 	if plan.copies {
-		return s.importOne(ctx, parent, stack[0])
+		return s.importOne(ctx, opts, stack[0])
 	}
-	b := &stackImport{store: s, plan: plan.CreateOptions}
+	b := &stackImport{store: s, draft: opts.Draft, plan: plan.CreateOptions}
 	defer func() { err = errors.Join(err, b.discard()) }()
 	for i := range stack {
 		if i > 0 && (i == maxStaged || b.bytes > maxStagedBytes) {
@@ -76,10 +83,10 @@ func (s *Store) importSome(ctx context.Context, parent layer.ID, stack []StackLa
 }
 
 // importOne is for drivers that do not stage layers on each other.
-func (s *Store) importOne(ctx context.Context, parent layer.ID, one StackLayer) ([]layer.Layer, error) {
+func (s *Store) importOne(ctx context.Context, opts StackOptions, one StackLayer) ([]layer.Layer, error) {
 	l, err := one.read(ctx, func(tar io.Reader) (layer.Layer, error) {
 		return s.ImportLayer(ctx, LayerOptions{
-			Parent: string(parent), Image: true, DeriveID: true, Expect: one.Expect, ExpectBlob: one.ExpectBlob,
+			Parent: string(opts.Parent), Image: true, DeriveID: true, Expect: one.Expect, ExpectBlob: one.ExpectBlob, Draft: opts.Draft,
 		}, tar)
 	})
 	if err != nil {
@@ -115,6 +122,7 @@ func (l *StackLayer) name() string {
 // stackImport is some layers, staged on each other.
 type stackImport struct {
 	store *Store
+	draft *Draft
 	plan  layer.CreateOptions // of the lowest; all have its mapping
 	stack []layer.Adoption
 	bytes int64
@@ -161,6 +169,9 @@ func (b *stackImport) adopt(ctx context.Context) (layers []layer.Layer, err erro
 			return nil, err
 		}
 	}
+	if err := b.note(); err != nil {
+		return nil, err
+	}
 	t, err := b.store.begin(ctx, want{layers: exclusive, containers: shared})
 	if err != nil {
 		return nil, err
@@ -176,6 +187,19 @@ func (b *stackImport) adopt(ctx context.Context) (layers []layer.Layer, err erro
 		return nil, fmt.Errorf("import layers: %w", err)
 	}
 	return layers, t.writeLayers.Commit(ctx)
+}
+
+// note gives account of the layers before there is any.
+func (b *stackImport) note() error {
+	var ids []layer.ID
+	for _, a := range b.stack {
+		ids = append(ids, a.Options.ID)
+	}
+	created, err := b.draft.making(ids...)
+	for i := range b.stack {
+		b.stack[i].Options.Created = created
+	}
+	return err
 }
 
 // discard lets go of the stages, the highest first.

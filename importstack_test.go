@@ -38,7 +38,7 @@ func TestImportStack(t *testing.T) {
 		var done []error
 		const n = 40 // more than are staged at a time
 		stack := stackOf(t, n, &done)
-		layers, err := s.ImportStack(ctx, "base", stack)
+		layers, err := s.ImportStack(ctx, strata.StackOptions{Parent: "base"}, stack)
 		must(t, err)
 		if len(layers) != n || len(done) != n || slices.ContainsFunc(done, func(err error) bool { return err != nil }) {
 			t.Fatalf("%d layers, ended %v", len(layers), done)
@@ -72,7 +72,7 @@ func TestFailedStacksLeaveNothing(t *testing.T) {
 		broken := errors.New("broken")
 		stack := stackOf(t, 3, &done)
 		stack[2].Open = func(context.Context) (io.ReadCloser, error) { return nil, broken }
-		layers, err := s.ImportStack(ctx, "", stack)
+		layers, err := s.ImportStack(ctx, strata.StackOptions{}, stack)
 		if !errors.Is(err, broken) || len(done) != 3 || done[1] != nil || !errors.Is(done[2], broken) {
 			t.Errorf("error %v, ended %v", err, done)
 		}
@@ -81,10 +81,10 @@ func TestFailedStacksLeaveNothing(t *testing.T) {
 		}
 		stack = stackOf(t, 2, &done)
 		stack[1].Expect = layer.EmptyDiffID
-		if _, err := s.ImportStack(ctx, "", stack); !errors.Is(err, errdefs.ErrCorrupt) {
+		if _, err := s.ImportStack(ctx, strata.StackOptions{}, stack); !errors.Is(err, errdefs.ErrCorrupt) {
 			t.Errorf("another diff ID: %v", err)
 		}
-		if _, err := s.ImportStack(ctx, "nothing", stackOf(t, 1, &done)); !errors.Is(err, layer.ErrUnknown) {
+		if _, err := s.ImportStack(ctx, strata.StackOptions{Parent: "nothing"}, stackOf(t, 1, &done)); !errors.Is(err, layer.ErrUnknown) {
 			t.Errorf("unknown parent: %v", err)
 		}
 	})

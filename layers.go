@@ -41,6 +41,8 @@ type LayerOptions struct {
 	// diff ID (layer.ImageLayerID), instead of ID; for ImportLayer. If the store has
 	// that layer with that diff ID, it is returned as it is.
 	DeriveID bool
+	// Draft, when not nil, keeps account of the layer for an image to be; for ImportLayer.
+	Draft *Draft
 	// Expect and ExpectBlob, when not empty, are what the digests of the diff and of
 	// its blob have to be; for ImportLayer.
 	Expect     layer.DiffID
@@ -174,14 +176,33 @@ func (s *Store) ImportLayer(ctx context.Context, opts LayerOptions, diff io.Read
 	defer func() { err = errors.Join(err, st.Discard()) }()
 	if opts.DeriveID {
 		plan.ID = layer.ImageLayerID(plan.Parent, st.DiffID())
-		if l, err := s.Layer(ctx, string(plan.ID)); err == nil && l.ID == plan.ID && l.DiffID == st.DiffID() {
-			return l, nil
+		if l, found, err := s.sameLayer(ctx, opts.Draft, plan.ID, st.DiffID()); found || err != nil {
+			return l, err
 		}
 	}
 	if err := st.Sync(ctx); err != nil {
 		return layer.Layer{}, err
 	}
+	if opts.Draft != nil {
+		if plan.ID == "" {
+			plan.ID = layer.NewID()
+		}
+		if plan.Created, err = opts.Draft.making(plan.ID); err != nil {
+			return layer.Layer{}, err
+		}
+	}
 	return s.adoptLayer(ctx, st, plan.CreateOptions)
+}
+
+// sameLayer looks for a layer that somebody else has stored before. When it is there, it
+// stays for who asked.
+func (s *Store) sameLayer(ctx context.Context, d *Draft, id layer.ID, diff layer.DiffID) (l layer.Layer, found bool, err error) {
+	found, err = s.ownedBy(d, id, func() bool {
+		var err error
+		l, err = s.Layer(ctx, string(id))
+		return err == nil && l.ID == id && l.DiffID == diff
+	})
+	return l, found, err
 }
 
 // adoptLayer makes a stage a layer, if the parent is still one that can be.

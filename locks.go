@@ -42,7 +42,7 @@ type tx struct {
 	writeImages     *image.WriteTx
 	writeContainers *container.WriteTx
 
-	leaseDir string // what live processes keep: read under the layers' locks
+	store *Store // knows what live processes keep: read under the layers' locks
 }
 
 // begin takes the locks that w asks for. It is the one place that knows the order
@@ -56,7 +56,7 @@ func (s *Store) begin(ctx context.Context, w want) (*tx, error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
-	if err := s.finish(ctx, false); err != nil {
+	if err := s.finish(ctx); err != nil {
 		return nil, err
 	}
 	return s.open(ctx, w)
@@ -64,7 +64,7 @@ func (s *Store) begin(ctx context.Context, w want) (*tx, error) {
 
 // open is begin without looking at what others left.
 func (s *Store) open(ctx context.Context, w want) (*tx, error) {
-	t := &tx{leaseDir: s.roots.leaseDir()}
+	t := &tx{store: s}
 	var err error
 	if w.userns {
 		t.userns, err = s.userns.Exclusive(ctx)

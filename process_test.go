@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -20,6 +21,9 @@ import (
 // have other processes to share a store with, and to kill.
 const childEnv = "STRATA_TEST_CHILD"
 
+// anyPoint is every step.
+const anyPoint = "*"
+
 // childJob is what a child does to a store.
 type childJob struct {
 	GraphRoot, RunRoot, Driver string
@@ -27,7 +31,7 @@ type childJob struct {
 	Job string
 	// Arg tells children of one kind apart.
 	Arg int
-	// Point and Skip kill the child at a named step; see package faults.
+	// Point and Skip kill the child at a named step, or at any; see package faults.
 	Point string
 	Skip  int
 }
@@ -68,7 +72,7 @@ func runChild(text string) error {
 		return err
 	}
 	if j.Point != "" {
-		faults.Enable(faults.Rule{Point: j.Point, Skip: j.Skip, Do: func() {
+		faults.Enable(faults.Rule{Point: strings.TrimPrefix(j.Point, anyPoint), Skip: j.Skip, Do: func() {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // returns before the signal arrives
 			select {}
 		}})

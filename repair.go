@@ -2,6 +2,7 @@ package strata
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -148,6 +149,9 @@ func (r *repairer) recordItem(ctx context.Context, f Finding) error {
 
 // collect removes one leftover.
 func (r *repairer) collect(ctx context.Context, f Finding) error {
+	if f.Kind == KindLayer && f.Path == "" {
+		return r.collectStray(ctx, layer.ID(f.ID))
+	}
 	found, err := r.store.findOrphans(ctx, GCOptions{})
 	if err != nil {
 		return err
@@ -167,6 +171,19 @@ func (r *repairer) collect(ctx context.Context, f Finding) error {
 		return err
 	}
 	return nil // gone already
+}
+
+// collectStray removes a layer that was made for an image that never came to be, if it
+// still is such.
+func (r *repairer) collectStray(ctx context.Context, id layer.ID) error {
+	_, err := r.store.removeStrays(ctx, 0, func(l layer.Layer) (bool, error) {
+		if l.ID != id {
+			return false, nil
+		}
+		object := "layer-" + string(id)
+		return true, errors.Join(r.note(object, l.Record), r.keepLayer(object, id))
+	})
+	return err
 }
 
 // keepOrphan moves a leftover to the trash; what is in the run root would not outlive

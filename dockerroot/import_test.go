@@ -310,11 +310,11 @@ func (f *fullStore) ImportLayer(ctx context.Context, opts strata.LayerOptions, d
 	return f.Store.ImportLayer(ctx, opts, diff)
 }
 
-func (f *fullStore) ImportStack(ctx context.Context, parent layer.ID, stack []strata.StackLayer) ([]layer.Layer, error) {
+func (f *fullStore) ImportStack(ctx context.Context, opts strata.StackOptions, stack []strata.StackLayer) ([]layer.Layer, error) {
 	if f.room--; f.room < 0 {
 		return nil, f.err
 	}
-	return f.Store.ImportStack(ctx, parent, stack)
+	return f.Store.ImportStack(ctx, opts, stack)
 }
 
 // TestImportStops where going on is of no use.

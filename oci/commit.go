@@ -46,21 +46,21 @@ type CommitOptions struct {
 
 // Commit stores a container's changes as a layer and makes an image of it on top
 // of the container's image. The container may be mounted; a file that changes
-// meanwhile is taken as it is met. After an error, the complete layer may be left.
+// meanwhile is taken as it is met. After an error, nothing is left.
 func Commit(ctx context.Context, store CommitStore, nameOrID string, opts CommitOptions) (Loaded, error) {
 	c, err := store.Container(ctx, nameOrID)
 	if err != nil {
 		return Loaded{}, err
 	}
 	opts.Created = createdAt(opts.Created, opts.Epoch)
-	out, err := commit(ctx, store, c, opts)
+	out, err := drafted(ctx, store, func(d *strata.Draft) (Loaded, error) { return commit(ctx, store, d, c, opts) })
 	if err != nil {
 		return Loaded{}, fmt.Errorf("commit container %s: %w", short(string(c.ID)), err)
 	}
 	return out, nil
 }
 
-func commit(ctx context.Context, store CommitStore, c container.Container, opts CommitOptions) (Loaded, error) {
+func commit(ctx context.Context, store CommitStore, d *strata.Draft, c container.Container, opts CommitOptions) (Loaded, error) {
 	base, config, err := commitBase(ctx, store, c)
 	if err != nil {
 		return Loaded{}, err
@@ -79,18 +79,18 @@ func commit(ctx context.Context, store CommitStore, c container.Container, opts 
 	if config, err = editConfig(config, opts.Edit); err != nil {
 		return Loaded{}, err
 	}
-	l, err := commitLayer(ctx, store, c, top, opts)
+	l, err := commitLayer(ctx, store, d, c, top, opts)
 	if err != nil {
 		return Loaded{}, err
 	}
 	if config, err = extendConfig(config, l, opts); err != nil {
 		return Loaded{}, err
 	}
-	return build(ctx, store, config, append(base, l), opts.Names)
+	return build(ctx, store, d, config, append(base, l), opts.Names)
 }
 
 // commitLayer stores the container's changes as a layer on top of the others.
-func commitLayer(ctx context.Context, store CommitStore, c container.Container, top layer.ID, opts CommitOptions) (layer.Layer, error) {
+func commitLayer(ctx context.Context, store CommitStore, d *strata.Draft, c container.Container, top layer.ID, opts CommitOptions) (layer.Layer, error) {
 	task := orSilent(opts.Progress).Start("commit "+short(string(c.ID)), -1)
 	diff, err := store.Diff(ctx, string(c.Layer), "", strata.DiffOptions{Compression: strata.CompressionNone})
 	if err != nil {
@@ -98,7 +98,7 @@ func commitLayer(ctx context.Context, store CommitStore, c container.Container, 
 		return layer.Layer{}, err
 	}
 	in := clamped(ctx, diff, opts.Epoch)
-	l, err := storeDiff(ctx, store, top, in, task)
+	l, err := storeDiff(ctx, store, d, top, in, task)
 	if err = errors.Join(err, in.Close(), diff.Close()); err != nil {
 		task.Done("failed")
 		return layer.Layer{}, err

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/layer"
 )
@@ -33,7 +34,7 @@ type ImportOptions struct {
 }
 
 // Import makes an image of one layer from a root file system's tar, which may be
-// compressed. After an error, the complete layer may be left; nothing refers to it.
+// compressed. After an error, nothing is left.
 func Import(ctx context.Context, store Store, tar io.Reader, opts ImportOptions) (Loaded, error) {
 	opts.Created = createdAt(opts.Created, opts.Epoch)
 	if opts.Platform.OS == "" {
@@ -42,8 +43,12 @@ func Import(ctx context.Context, store Store, tar io.Reader, opts ImportOptions)
 			return Loaded{}, err
 		}
 	}
+	return drafted(ctx, store, func(d *strata.Draft) (Loaded, error) { return importTar(ctx, store, d, tar, opts) })
+}
+
+func importTar(ctx context.Context, store Store, d *strata.Draft, tar io.Reader, opts ImportOptions) (Loaded, error) {
 	task := orSilent(opts.Progress).Start("import", -1)
-	l, err := storeDiff(ctx, store, "", tar, task)
+	l, err := storeDiff(ctx, store, d, "", tar, task)
 	if err != nil {
 		task.Done("failed")
 		return Loaded{}, fmt.Errorf("import: %w", err)
@@ -53,7 +58,7 @@ func Import(ctx context.Context, store Store, tar io.Reader, opts ImportOptions)
 	if err != nil {
 		return Loaded{}, err
 	}
-	return build(ctx, store, config, []layer.Layer{l}, opts.Names)
+	return build(ctx, store, d, config, []layer.Layer{l}, opts.Names)
 }
 
 func importConfig(l layer.Layer, opts ImportOptions) ([]byte, error) {

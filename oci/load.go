@@ -41,7 +41,8 @@ type Loaded struct {
 // also when a later image fails. A layer that the store has is not read. Every
 // byte is checked against manifest and configuration; a mismatch is an
 // errdefs.ErrCorrupt, and that image is not stored. After an error or a
-// cancelled context, complete layers may be left, which the next Load reuses.
+// cancelled context, complete layers may be left, which the next Load reuses and
+// the store's GC removes.
 func Load(ctx context.Context, store Store, src Source, opts LoadOptions) ([]Loaded, error) {
 	entries, err := src.Images(ctx)
 	if err != nil {
@@ -79,7 +80,7 @@ func describeEntry(e Entry) string {
 	return "image " + e.Descriptor.Digest.String()
 }
 
-func loadOne(ctx context.Context, store Store, src Source, e Entry, opts LoadOptions) (Loaded, error) {
+func loadOne(ctx context.Context, store Store, src Source, e Entry, opts LoadOptions) (out Loaded, err error) {
 	c, err := choose(ctx, src, e.Descriptor, opts.Platform)
 	if err != nil {
 		return Loaded{}, err
@@ -88,25 +89,41 @@ func loadOne(ctx context.Context, store Store, src Source, e Entry, opts LoadOpt
 	if err != nil {
 		return Loaded{}, err
 	}
-	out := Loaded{ID: parts.id(), Names: e.Names}
+	out = Loaded{ID: parts.id(), Names: e.Names}
 	if out.HealedLayers, err = heal(ctx, store, src, parts, orSilent(opts.Progress)); err != nil {
 		return Loaded{}, err
 	}
-	top, err := loadLayers(ctx, store, src, parts, orSilent(opts.Progress), &out)
+	l := &loading{Store: store, src: src, parts: parts, draft: store.NewDraft(), progress: orSilent(opts.Progress), out: &out}
+	defer func() { err = errors.Join(err, l.draft.Close(ctx)) }()
+	top, err := l.layers(ctx)
 	if err != nil {
 		return Loaded{}, err
 	}
-	out.Existed, err = record(ctx, store, parts, top, e.Names)
+	out.Existed, err = record(ctx, store, l.draft, parts, top, e.Names)
 	return out, err
+}
+
+// loading is one image on its way in.
+type loading struct {
+	Store
+	src      Source
+	parts    *parts
+	draft    *strata.Draft
+	progress Progress
+	out      *Loaded
 }
 
 // maxRestarts bounds how often a chain is begun anew because somebody deleted a
 // layer of it meanwhile (on-disk format, 9.9).
 const maxRestarts = 3
 
-func loadLayers(ctx context.Context, store Store, src Source, p *parts, progress Progress, out *Loaded) (layer.ID, error) {
+// layers makes sure that the store has all layers, and keeps them from collection.
+func (l *loading) layers(ctx context.Context) (layer.ID, error) {
+	if err := l.draft.Use(l.parts.layerIDs()...); err != nil {
+		return "", err
+	}
 	for try := 0; ; try++ {
-		top, err := loadChain(ctx, store, src, p, progress, out)
+		top, err := l.chain(ctx)
 		if err == nil || try == maxRestarts || !overtaken(err) {
 			return top, err
 		}
@@ -119,22 +136,23 @@ func overtaken(err error) bool {
 	return errors.Is(err, layer.ErrParentUnknown) || errors.Is(err, layer.ErrDuplicateID)
 }
 
-// loadChain stores the layers that are missing, base first: each run of missing ones
+// chain stores the layers that are missing, base first: each run of missing ones
 // as one stack.
-func loadChain(ctx context.Context, store Store, src Source, p *parts, progress Progress, out *Loaded) (layer.ID, error) {
+func (l *loading) chain(ctx context.Context) (layer.ID, error) {
+	p, out := l.parts, l.out
 	out.NewLayers, out.ReusedLayers = 0, 0
 	ids := p.layerIDs()
 	var parent layer.ID
 	for i := 0; i < len(ids); {
-		n, err := missing(ctx, store, ids[i:], p.diffs[i:])
+		n, err := missing(ctx, l.Store, ids[i:], p.diffs[i:])
 		if err != nil {
 			return "", err
 		}
 		if n == 0 {
-			progress.Start("layer "+short(string(p.diffs[i])), p.manifest.Layers[i].Size).Done("already there")
+			l.progress.Start("layer "+short(string(p.diffs[i])), p.manifest.Layers[i].Size).Done("already there")
 			out.ReusedLayers, n = out.ReusedLayers+1, 1
 		} else {
-			stored, err := store.ImportStack(ctx, parent, p.stack(src, i, n, progress))
+			stored, err := l.ImportStack(ctx, strata.StackOptions{Parent: parent, Draft: l.draft}, p.stack(l.src, i, n, l.progress))
 			out.NewLayers += len(stored)
 			if err != nil {
 				return "", err

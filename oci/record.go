@@ -37,8 +37,9 @@ func (p *parts) metadata() (string, error) {
 	return string(text), err
 }
 
-// record stores the image in one save, or gives an existing one the names.
-func record(ctx context.Context, store Store, p *parts, top layer.ID, names []string) (existed bool, err error) {
+// record stores the image in one save, or gives an existing one the names. Then the draft
+// is over.
+func record(ctx context.Context, store Store, d *strata.Draft, p *parts, top layer.ID, names []string) (existed bool, err error) {
 	metadata, err := p.metadata()
 	if err != nil {
 		return false, err
@@ -49,19 +50,29 @@ func record(ctx context.Context, store Store, p *parts, top layer.ID, names []st
 		MoveNames: true, // as everywhere; with the image, or not at all
 	}
 	_, err = store.CreateImage(ctx, opts)
-	if !errors.Is(err, image.ErrDuplicateID) {
-		return false, err
+	if existed = errors.Is(err, image.ErrDuplicateID); existed {
+		err = addTo(ctx, store, p, names)
 	}
-	existed = true
+	if err == nil && existed {
+		err = d.Discard(ctx) // it may stand on other layers
+	}
+	if err == nil {
+		d.Done(ctx, top)
+	}
+	return existed, err
+}
+
+// addTo adds to an image that is there what it lacks, and the names.
+func addTo(ctx context.Context, store Store, p *parts, names []string) error {
 	if err := complete(ctx, store, p); err != nil {
-		return existed, err
+		return err
 	}
 	if len(names) > 0 {
 		if _, err := store.AddNames(ctx, string(p.id()), names); err != nil {
-			return existed, fmt.Errorf("name image %s: %w", p.id(), err)
+			return fmt.Errorf("name image %s: %w", p.id(), err)
 		}
 	}
-	return existed, nil
+	return nil
 }
 
 // complete adds the items that an existing image lacks: those of another index,

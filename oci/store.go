@@ -13,7 +13,8 @@ import (
 type Store interface {
 	Layer(ctx context.Context, nameOrID string) (layer.Layer, error)
 	ImportLayer(ctx context.Context, opts strata.LayerOptions, diff io.Reader) (layer.Layer, error)
-	ImportStack(ctx context.Context, parent layer.ID, stack []strata.StackLayer) ([]layer.Layer, error)
+	ImportStack(ctx context.Context, opts strata.StackOptions, stack []strata.StackLayer) ([]layer.Layer, error)
+	NewDraft() *strata.Draft
 	HealLayer(ctx context.Context, id layer.ID, diff io.Reader) error
 	Verify(ctx context.Context, opts strata.VerifyOptions) (*strata.VerifyReport, error)
 	Diff(ctx context.Context, to, from string, opts strata.DiffOptions) (io.ReadCloser, error)

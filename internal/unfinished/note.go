@@ -8,8 +8,13 @@
 // open-file-description lock, which ends with the process): whoever finds one without
 // a lock does what it says.
 //
+// Changes over several transactions are drafts: the layers of an image that is still
+// being loaded or built. Their layers may serve others by the time the writer is found
+// dead, so the collection of garbage decides about them, and nobody before it.
+//
 // Notes about layers are not flushed to disk: what a power cut can lose is only the
-// note, and then a layer too many stays. Those about data items are.
+// note, and then a layer too many stays. Those about data items are. A note that a power
+// cut brings back names layers that an image has by then, or that are gone.
 package unfinished
 
 import (
@@ -20,8 +25,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,12 +52,17 @@ type Change struct {
 	// Driver is whose records are changed.
 	Driver string `json:"driver"`
 	// Draft is for changes over several transactions: others may have come to need the
-	// layers since, so they are left to the collection of garbage.
+	// layers since, so they are left to the collection of garbage. What the last line
+	// says counts.
 	Draft bool `json:"draft,omitempty"`
 	// Layers go unless something refers to them.
 	Layers []string `json:"layers,omitempty"`
+	// Made are a draft's layers, which go unless something refers to them.
+	Made []Made `json:"made,omitempty"`
 	// Uses are layers that were there before and have to stay while the writer lives.
 	Uses []string `json:"uses,omitempty"`
+	// Kept are made layers that somebody else has taken for his own since.
+	Kept []string `json:"kept,omitempty"`
 	// Items are to be recorded as they are.
 	Items []Item `json:"items,omitempty"`
 	// Sync flushes the note: a data item whose record is about the old one is damage,
@@ -60,11 +70,23 @@ type Change struct {
 	Sync bool `json:"-"`
 }
 
+// Made is a layer as its maker knows it. One of the same ID and another time is
+// somebody else's.
+type Made struct {
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+}
+
 // Note is a change under way. Its methods are safe for concurrent use.
 type Note struct {
 	mu   sync.Mutex
 	path string
+	// what its lines have in common
+	driver string
+	draft  bool
+
 	file *os.File // nil when it is over
+	torn error    // a line may be cut: nothing can be added any more
 }
 
 // Begin writes a note into dir, which is made (0700, with parents) when it is missing.
@@ -94,7 +116,7 @@ func create(dir string, c Change) (_ *Note, err error) {
 	}
 	name := objectid.New()
 	fresh := filepath.Join(dir, newPrefix+name)
-	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +128,7 @@ func create(dir string, c Change) (_ *Note, err error) {
 	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile()); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", fresh, err)
 	}
-	n := &Note{path: filepath.Join(dir, name), file: f}
+	n := &Note{path: filepath.Join(dir, name), driver: c.Driver, draft: c.Draft, file: f}
 	if err := n.write(c); err != nil {
 		return nil, err
 	}
@@ -142,27 +164,40 @@ func (n *Note) write(c Change) error {
 	return err
 }
 
-// Add adds to what the note says; the rest of c has to be as at the beginning.
+// Path is the note's file; "" for one that was never begun.
+func (n *Note) Path() string { return n.path }
+
+// Add adds to what the note says. After an error nothing can be added any more.
 func (n *Note) Add(c Change) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.file == nil {
 		return fmt.Errorf("note a change: %w", fs.ErrClosed)
 	}
-	if err := n.write(c); err != nil {
-		return fmt.Errorf("note a change: %w", err)
+	if n.torn == nil {
+		c.Driver, c.Draft = n.driver, n.draft
+		n.torn = n.write(c)
+	}
+	if n.torn != nil {
+		return fmt.Errorf("note a change: %w", n.torn)
 	}
 	return nil
 }
 
-// Done removes the note: there is nothing left to do. A second call does nothing.
+// Done removes the note: there is nothing left to do. A second call does nothing. A
+// draft that can not be removed becomes a note about nothing, which the next process
+// that comes along removes.
 func (n *Note) Done() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.file == nil {
 		return nil
 	}
-	err := errors.Join(remove("unfinished.done", n.path), n.file.Close())
+	err := remove("unfinished.done", n.path)
+	if err != nil && n.draft {
+		err = errors.Join(err, n.write(Change{Driver: n.driver}))
+	}
+	err = errors.Join(err, n.file.Close())
 	n.file = nil
 	return err
 }
@@ -179,75 +214,6 @@ func (n *Note) Close() error {
 	n.file = nil
 	return err
 }
-
-// Left is a note as others find it.
-type Left struct {
-	Change
-	// Path is the file, to be removed by Forget.
-	Path string
-	// Alive: its writer lives.
-	Alive bool
-}
-
-// List returns the notes of a directory about one driver's records. A missing directory
-// has none.
-func List(dir, driver string) ([]Left, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list unfinished changes: %w", err)
-	}
-	var out []Left
-	for _, e := range entries {
-		if !e.Type().IsRegular() {
-			continue
-		}
-		l, err := read(filepath.Join(dir, e.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // over by now
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read unfinished change: %w", err)
-		}
-		if l.Driver == driver || l.Driver == "" {
-			out = append(out, l)
-		}
-	}
-	return out, nil
-}
-
-// read reads a note. The last line of one that is being written may be cut, and a file
-// that has no name of its own yet says nothing.
-func read(path string) (Left, error) {
-	l := Left{Path: path}
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return l, err
-	}
-	defer f.Close() // read only: nothing to lose
-	fl := wholeFile()
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, fl); err != nil {
-		return l, fmt.Errorf("look at lock of %s: %w", path, err)
-	}
-	l.Alive = fl.Type != unix.F_UNLCK
-	if strings.HasPrefix(filepath.Base(path), newPrefix) {
-		return l, nil
-	}
-	lines := json.NewDecoder(io.LimitReader(f, 1<<24))
-	for {
-		var c Change
-		if err := lines.Decode(&c); err != nil {
-			return l, nil // the end, or a cut line, which was not acted upon
-		}
-		l.Driver, l.Draft = c.Driver, c.Draft
-		l.Layers, l.Uses, l.Items = append(l.Layers, c.Layers...), append(l.Uses, c.Uses...), append(l.Items, c.Items...)
-	}
-}
-
-// Forget removes a note that was acted upon.
-func Forget(l Left) error { return remove("unfinished.forget", l.Path) }
 
 // remove deletes a note that may be gone.
 func remove(point, path string) error {
