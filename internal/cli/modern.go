@@ -78,11 +78,16 @@ func (m *modern) command() *cobra.Command {
 
 func (m *modern) verbCommand(v *Verb) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               lastWord(v.Name),
-		Aliases:           lastWords(v.Aliases),
-		Short:             v.Summary,
-		Args:              func(_ *cobra.Command, args []string) error { return m.countMistake(v, args) },
-		RunE:              func(cmd *cobra.Command, args []string) error { return m.start(cmd.Context(), v, args) },
+		Use:     lastWord(v.Name),
+		Aliases: lastWords(v.Aliases),
+		Short:   v.Summary,
+		Args:    func(_ *cobra.Command, args []string) error { return m.countMistake(v, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := noStoreNamed(cmd.Flags()); err != nil {
+				return err
+			}
+			return m.start(cmd.Context(), v, args)
+		},
 		ValidArgsFunction: m.completer(v),
 	}
 	addOptions(cmd, cmd.Flags(), v.Options)

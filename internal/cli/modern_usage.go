@@ -94,6 +94,17 @@ func (m *modern) verbHint(word string) string {
 	return fmt.Sprintf("did you mean `strata %s`? `strata help` lists the commands", best)
 }
 
+// noStoreNamed refuses options that name the store with nothing, which an unset variable
+// of a script does: the command would work on the configured store instead.
+func noStoreNamed(flags *pflag.FlagSet) error {
+	for _, name := range []string{"graph", "run", "image-store", "storage-driver"} {
+		if f := flags.Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
+			return usagef("leave the option out to use the configured one", "--%s is empty", name)
+		}
+	}
+	return nil
+}
+
 // countMistake checks the number of arguments.
 func (m *modern) countMistake(v *Verb, args []string) error {
 	hint := fmt.Sprintf("usage: %s; `strata help %s` has examples", usageLine(v), v.Name)
