@@ -8,8 +8,9 @@ import (
 
 // RemoveOptions of Remove.
 type RemoveOptions struct {
-	// Force makes a volume that does not exist success, and makes the store forget a
-	// volume whose driver fails or does not answer. It does not remove a volume in use.
+	// Force makes a volume that does not exist success, and makes the store forget a volume
+	// whose driver fails or does not answer, unless the driver says that it has the volume
+	// still: then its labels stay, too. It does not remove a volume in use.
 	Force bool
 }
 
@@ -79,7 +80,7 @@ func (s *Store) removeUnknown(ctx context.Context, key, name string, opts Remove
 
 func (s *Store) removeKnown(ctx context.Context, key string, e entry, opts RemoveOptions) error {
 	err := s.driverRemove(ctx, e)
-	if err != nil && (!opts.Force || errors.Is(err, ErrInUse) || ctx.Err() != nil && errors.Is(err, ctx.Err())) {
+	if err != nil && (!opts.Force || errors.Is(err, ErrInUse) || ctx.Err() != nil && errors.Is(err, ctx.Err()) || s.has(ctx, e)) {
 		return fail(OpRemove, e.Name, err)
 	}
 	if forgotten := s.forget(key); forgotten != nil {
@@ -89,6 +90,12 @@ func (s *Store) removeKnown(ctx context.Context, key string, e entry, opts Remov
 		return &Error{Op: OpRemove, Name: e.Name, Err: err, Forgotten: true}
 	}
 	return nil
+}
+
+// has reports whether a volume's driver says that it has it.
+func (s *Store) has(ctx context.Context, e entry) bool {
+	_, err := s.ask(ctx, e.Driver, e.Name)
+	return err == nil
 }
 
 // driverRemove asks the owner; a volume that it does not have is removed already.

@@ -241,6 +241,20 @@ func TestUnreadableMetadataIsKept(t *testing.T) {
 	}
 }
 
+// TestForcedRemovalThatFails: what the driver still has is not forgotten.
+func TestForcedRemovalThatFails(t *testing.T) {
+	local := newFake("local")
+	s := open(t, "", local)
+	create(t, s, "v", CreateOptions{Labels: map[string]string{"k": "v"}})
+	local.failing(errBroken, "remove")
+	if refused := want(t, s.Remove(t.Context(), "v", RemoveOptions{Force: true}), OpRemove, errBroken); refused.Forgotten {
+		t.Error("the volume is forgotten")
+	}
+	if v, err := s.Get(t.Context(), "v", GetOptions{}); err != nil || v.Labels["k"] != "v" {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
 func TestPrune(t *testing.T) {
 	local, other := newFake("local"), newFake("other")
 	s := open(t, "", local, other)

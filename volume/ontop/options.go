@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/volume"
 )
@@ -114,7 +116,7 @@ func (d *Driver) checkBase(base string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return refuse("the base directory does not exist")
 	case err != nil:
-		return refuse("the specified base directory is inaccessible: %v", err)
+		return inaccessible(err)
 	}
 	defer dir.Close()
 	if info, err := dir.Stat(); err != nil || !info.IsDir() {
@@ -122,7 +124,7 @@ func (d *Driver) checkBase(base string) error {
 	}
 	real, err := filepath.EvalSymlinks(base)
 	if err != nil {
-		return refuse("the specified base directory is inaccessible: %v", err)
+		return inaccessible(err)
 	}
 	if inside(real, d.opts.Root) {
 		return refuse("`base` is inside the state folder %s", d.opts.Root)
@@ -131,6 +133,14 @@ func (d *Driver) checkBase(base string) error {
 		d.log.Warn("the volume shows the driver's own state through its base", "base", base)
 	}
 	return nil
+}
+
+// inaccessible tells a base that can not be one from a system that can not look at it now.
+func inaccessible(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENAMETOOLONG) {
+		return refuse("the specified base directory is inaccessible: %v", err)
+	}
+	return fmt.Errorf("the specified base directory is inaccessible: %w", err)
 }
 
 // inside reports whether path is dir or below it, by components.
