@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
 )
 
@@ -41,7 +42,7 @@ func (b *trashBin) keep(object, path string) error {
 		return fmt.Errorf("make trash folder: %w", err)
 	}
 	to := filepath.Join(dir, filepath.Base(path))
-	err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	err := atomicfile.RenameNew(path, to)
 	if errors.Is(err, unix.EXDEV) {
 		err = b.keepAround(path, to)
 	}

@@ -8,9 +8,8 @@ import (
 	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/internal/tempdir"
@@ -132,14 +131,7 @@ func syncFilesystem(dir string) error {
 	if err := faults.Hit("layer.syncfs", dir); err != nil {
 		return fmt.Errorf("sync file system of %s: %w", dir, err)
 	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := unix.Syncfs(int(f.Fd())); err != nil {
-		return errors.Join(fmt.Errorf("sync file system of %s: %w", dir, err), f.Close())
-	}
-	return f.Close()
+	return atomicfile.SyncFilesystem(dir)
 }
 
 // deferred holds clean-up that has to wait until no lock is held.

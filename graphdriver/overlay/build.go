@@ -40,7 +40,7 @@ func (d *driver) plan(ctx context.Context, parent graphdriver.ID, opts graphdriv
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{home: d.homeFor(opts), link: newLinkID(), uid: uid, gid: gid}
+	p := &plan{home: d.homes.For(opts), link: newLinkID(), uid: uid, gid: gid}
 	p.root = rootAttr{mode: 0o555, uid: uid, gid: gid}
 	if parent == "" {
 		return p, nil
@@ -246,12 +246,5 @@ func (d *driver) free(id graphdriver.ID) error {
 	if probeDirs.MatchString(string(id)) {
 		return fmt.Errorf("layer ID %q is a name of overlay's own: %w", string(id), errdefs.ErrInvalid)
 	}
-	l, err := d.find(id)
-	switch {
-	case errors.Is(err, errdefs.ErrNotFound), err == nil && l.home.readOnly():
-		return nil
-	case err != nil:
-		return err
-	}
-	return fmt.Errorf("layer %s in %s: %w", id, l.home.path, errdefs.ErrExists)
+	return d.homes.Free(id)
 }

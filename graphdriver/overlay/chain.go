@@ -57,7 +57,7 @@ func (d *driver) checkedLower(ctx context.Context, l layerDir) ([]linkID, error)
 // base makes sure that a layer without a list has never had one: then it was given a
 // directory to stand on.
 func (l layerDir) base() error {
-	if l.home.readOnly() {
+	if l.home.ReadOnly() {
 		return nil // nobody could mend it there, and very old layers have none
 	}
 	empty, err := l.has("empty")
@@ -175,10 +175,10 @@ func (d *driver) follow(link linkID) (ancestor, error) {
 // search looks for a layer that calls itself link in the read-only homes.
 func (d *driver) search(ctx context.Context, link linkID) (ancestor, error) {
 	for _, h := range d.homes {
-		if !h.readOnly() {
+		if !h.ReadOnly() {
 			continue
 		}
-		ids, err := h.list()
+		ids, err := h.Layers()
 		if err != nil {
 			return ancestor{}, err
 		}

@@ -166,7 +166,7 @@ func (d *driver) ApplyDiff(ctx context.Context, id, _ graphdriver.ID, diff io.Re
 
 // fillable makes sure that the layer's content is kept in its own directory.
 func (l layerDir) fillable() error {
-	if l.home.readOnly() {
+	if l.home.ReadOnly() {
 		return fmt.Errorf("store %s: %w", l.home.path, errdefs.ErrReadOnly)
 	}
 	fi, err := os.Lstat(l.diff())

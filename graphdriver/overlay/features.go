@@ -125,7 +125,7 @@ func (f *features) detached() bool {
 
 // try runs a probe in a directory of its own, which a later sweep removes if this process dies.
 func (d *driver) try(run func(*probe) error) (err error) {
-	temp, err := tempdir.New(d.homes[0].temp())
+	temp, err := tempdir.New(d.homes[0].Temp())
 	if err != nil {
 		return fmt.Errorf("directory for a trial mount: %w", err)
 	}

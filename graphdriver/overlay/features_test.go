@@ -29,7 +29,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("answer about %s: kept are %q", feature, kept)
 		}
 	}
-	same(t, "left by trials", shapeNames(t, d.homes[0].temp()), []string(nil))
+	same(t, "left by trials", shapeNames(t, d.homes[0].Temp()), []string(nil))
 	// The next process asks nobody.
 	other := openAt(t, dir)
 	other.mounter = nil

@@ -87,7 +87,7 @@ func (h *healer) list(ctx context.Context, l layerDir, base bool) ([]linkID, err
 		return nil, damaged(l.path("lower"), errors.New("of a copy with other owners nobody knows what it was copied from"))
 	case err == nil && !isPrefix(list, h.below):
 		return nil, damaged(l.path("lower"), errors.New("it is whole, but contradicts the records"))
-	case l.home.readOnly():
+	case l.home.ReadOnly():
 		return nil, damaged(l.path("lower"), errors.New("it is in a read-only store"))
 	case base:
 		return nil, h.makeBase(ctx, l)
@@ -111,7 +111,7 @@ func (h *healer) fits(ctx context.Context, list []linkID, isCopy bool) (bool, er
 
 // markBase gives a layer without ancestors the directory that says so.
 func (h *healer) markBase(l layerDir, list []linkID) error {
-	if len(list) > 0 || l.home.readOnly() {
+	if len(list) > 0 || l.home.ReadOnly() {
 		return nil
 	}
 	has, err := l.has("empty")
@@ -139,7 +139,7 @@ func (h *healer) name(ctx context.Context, l, child layerDir) (linkID, error) {
 	}
 	h.changed = true
 	link, known := h.nameAbove(child)
-	if !known || l.home.readOnly() {
+	if !known || l.home.ReadOnly() {
 		return h.linkOf(ctx, l)
 	}
 	h.log.WarnContext(ctx, "gave a layer the lost name that the one above it knows", "layer", l.id, "link", link)

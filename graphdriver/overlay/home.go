@@ -11,10 +11,9 @@ import (
 	"slices"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/graphdriver/internal/homes"
 )
 
 // homeKind says what a home is for.
@@ -32,11 +31,13 @@ type home struct {
 	kind homeKind
 }
 
-func (h home) readOnly() bool          { return h.kind == additional }
+func (h home) Path() string            { return h.path }
+func (h home) ReadOnly() bool          { return h.kind == additional }
 func (h home) linkDir() string         { return filepath.Join(h.path, "l") }
 func (h home) symlink(l linkID) string { return filepath.Join(h.path, "l", string(l)) }
-func (h home) temp() string            { return filepath.Join(h.path, "tempdirs") }
+func (h home) Temp() string            { return filepath.Join(h.path, "tempdirs") }
 
+func (h home) Dir(id graphdriver.ID) string     { return filepath.Join(h.path, string(id)) }
 func (h home) layer(id graphdriver.ID) layerDir { return layerDir{home: h, id: id} }
 
 // layerDir is the directory of one layer in one home.
@@ -45,13 +46,13 @@ type layerDir struct {
 	id   graphdriver.ID
 }
 
-func (l layerDir) dir() string { return filepath.Join(l.home.path, string(l.id)) }
+func (l layerDir) dir() string { return l.home.Dir(l.id) }
 
 // path is that of one of the layer's own files or directories.
 func (l layerDir) path(name string) string { return filepath.Join(l.home.path, string(l.id), name) }
 
 func (l layerDir) diff() string          { return l.path("diff") }
-func (l layerDir) exists() (bool, error) { return isDir(l.dir()) }
+func (l layerDir) exists() (bool, error) { return homes.IsDir(l.dir()) }
 
 // has reports whether the layer has a file or directory of that name.
 func (l layerDir) has(name string) (bool, error) {
@@ -68,7 +69,7 @@ func (l layerDir) copies() ([]string, error) {
 	var paths []string
 	for n := 1; ; n++ {
 		path := l.path("diff" + strconv.Itoa(n))
-		ok, err := isDir(path)
+		ok, err := homes.IsDir(path)
 		if err != nil || !ok {
 			return paths, err
 		}
@@ -92,93 +93,41 @@ func (l layerDir) plain() error {
 }
 
 // homesOf returns the homes in lookup order.
-func homesOf(cfg graphdriver.Config, s settings) []home {
-	homes := []home{{path: cfg.Home, kind: primary}}
+func homesOf(cfg graphdriver.Config, s settings) homes.Homes[home] {
+	all := homes.Homes[home]{{path: cfg.Home, kind: primary}}
 	if cfg.ImageHome != "" {
-		homes = append(homes, home{path: cfg.ImageHome, kind: imageStore})
+		all = append(all, home{path: cfg.ImageHome, kind: imageStore})
 	}
 	for _, path := range append(slices.Clone(cfg.AdditionalHomes), s.imageHomes...) {
-		if !slices.ContainsFunc(homes, func(h home) bool { return h.path == path }) {
-			homes = append(homes, home{path: path, kind: additional})
+		if !slices.ContainsFunc(all, func(h home) bool { return h.path == path }) {
+			all = append(all, home{path: path, kind: additional})
 		}
 	}
-	return homes
-}
-
-// homeFor is where a new layer is made.
-func (d *driver) homeFor(opts graphdriver.CreateOptions) home {
-	if opts.Image && len(d.homes) > 1 && d.homes[1].kind == imageStore {
-		return d.homes[1]
-	}
-	return d.homes[0]
+	return all
 }
 
 // find returns the layer in the first home that has it; an ErrNotFound if none has.
 func (d *driver) find(id graphdriver.ID) (layerDir, error) {
-	if err := id.Validate(); err != nil {
-		return layerDir{}, err
-	}
-	for _, h := range d.homes {
-		l := h.layer(id)
-		if ok, err := l.exists(); ok || err != nil {
-			return l, err
-		}
-	}
-	return layerDir{}, fmt.Errorf("layer %s in %s: %w", id, d.homes[0].path, errdefs.ErrNotFound)
-}
-
-func isDir(path string) (bool, error) {
-	fi, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return false, nil
-	}
-	return err == nil && fi.IsDir(), err
+	h, err := d.homes.Find(id)
+	return h.layer(id), err
 }
 
 // probeDirs are left in a home by probes of other engines that were killed.
 var probeDirs = regexp.MustCompile(`^(compat|metacopy-check|opaque-bug-check|volatile-check|idmapped-check)[0-9]+$`)
 
-// list returns the layers in the home, sorted.
-func (h home) list() ([]graphdriver.ID, error) {
-	entries, err := os.ReadDir(h.path)
+// Layers returns the layers in the home.
+func (h home) Layers() ([]graphdriver.ID, error) {
+	ids, err := homes.IDs(h.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("list layers: %w", err)
-	}
-	var ids []graphdriver.ID
-	for _, e := range entries {
-		id := graphdriver.ID(e.Name())
-		if e.IsDir() && id.Validate() == nil && !probeDirs.MatchString(e.Name()) {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
+	return slices.DeleteFunc(ids, func(id graphdriver.ID) bool { return probeDirs.MatchString(string(id)) }), err
 }
 
 // List returns the layers of the home and of the image store's, sorted.
-func (d *driver) List(context.Context) ([]graphdriver.ID, error) {
-	var ids []graphdriver.ID
-	for _, h := range d.homes {
-		if h.readOnly() {
-			continue
-		}
-		own, err := h.list()
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, own...)
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids), nil
-}
+func (d *driver) List(context.Context) ([]graphdriver.ID, error) { return d.homes.List() }
 
 // Exists looks in all homes, those of read-only stores included.
 func (d *driver) Exists(_ context.Context, id graphdriver.ID) (bool, error) {
-	_, err := d.find(id)
-	if errors.Is(err, errdefs.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
+	return d.homes.Exists(id)
 }

@@ -17,7 +17,7 @@ import (
 // beside other processes that do the same.
 func (d *driver) mendLinks(ctx context.Context) error {
 	for _, h := range d.homes {
-		if h.readOnly() {
+		if h.ReadOnly() {
 			continue
 		}
 		if err := d.mendLinksOf(ctx, h); err != nil {
@@ -41,7 +41,7 @@ func (d *driver) mendLinksOf(ctx context.Context, h home) error {
 			return err
 		}
 	}
-	ids, err := h.list()
+	ids, err := h.Layers()
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (d *driver) mendLink(ctx context.Context, l layerDir, names []linkID) error
 // it gets a new name.
 func (d *driver) linkOf(ctx context.Context, l layerDir) (linkID, error) {
 	link, err := l.link()
-	if err == nil || l.home.readOnly() || ignoreDamage(err) != nil {
+	if err == nil || l.home.ReadOnly() || ignoreDamage(err) != nil {
 		return link, err
 	}
 	names, _, err := l.home.links()

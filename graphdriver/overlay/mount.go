@@ -11,6 +11,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/graphdriver/internal/homes"
 	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/mountapi"
 )
@@ -119,7 +120,7 @@ func (d *driver) makePoint(point string, opts graphdriver.MountOptions) error {
 	}
 	err := os.Mkdir(point, 0o700)
 	if err != nil {
-		if exists, dirErr := isDir(point); exists && dirErr == nil {
+		if exists, dirErr := homes.IsDir(point); exists && dirErr == nil {
 			return nil
 		}
 		return err

@@ -39,8 +39,8 @@ import (
 	"strings"
 
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/graphdriver/internal/homes"
 	"github.com/stratastore/strata/internal/mountapi"
-	"github.com/stratastore/strata/internal/tempdir"
 )
 
 // Name is what the driver is registered as.
@@ -67,7 +67,7 @@ type driver struct {
 	noIDMap  bool
 	log      *slog.Logger
 	// homes in lookup order: the primary one, the image store's, read-only ones.
-	homes   []home
+	homes   homes.Homes[home]
 	runHome string
 	backing mountapi.FSType
 	// program mounts instead of the kernel; "" for none. wantsProgram: the layers were
@@ -113,12 +113,12 @@ func open(ctx context.Context, cfg graphdriver.Config, api mountapi.API) (*drive
 	if err := d.settle(ctx); err != nil {
 		return nil, err
 	}
-	return d, d.sweep(ctx)
+	return d, d.homes.Recover(ctx, Name, d.log)
 }
 
 func (d *driver) makeHomes() error {
 	for _, h := range d.homes {
-		if h.readOnly() {
+		if h.ReadOnly() {
 			continue
 		}
 		if err := os.MkdirAll(h.path, 0o700); err != nil {
@@ -174,23 +174,6 @@ func (d *driver) checkBacking() error {
 	if d.rootless && d.backing.Network() {
 		return fmt.Errorf("%s is on %s, a network file system, which a user's overlay can not use without a mount_program: %w",
 			d.homes[0].path, d.backing, graphdriver.ErrIncompatibleFS)
-	}
-	return nil
-}
-
-// sweep removes what killed processes left. What can not be removed is logged and stays
-// for the next time.
-func (d *driver) sweep(ctx context.Context) error {
-	for _, h := range d.homes {
-		if h.readOnly() {
-			continue
-		}
-		if err := tempdir.Recover(ctx, h.temp()); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			d.log.WarnContext(ctx, "leftovers of killed processes stay", "driver", Name, "error", err)
-		}
 	}
 	return nil
 }

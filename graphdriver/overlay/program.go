@@ -101,7 +101,7 @@ var errFound = errors.New("found")
 // madeForProgram looks for what only mount programs leave in layers: whiteouts that are
 // files, and attributes of theirs on directories.
 func madeForProgram(ctx context.Context, h home) (bool, error) {
-	ids, err := h.list()
+	ids, err := h.Layers()
 	if err != nil {
 		return false, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
@@ -26,13 +25,11 @@ func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
 		return err
 	}
 	defer unlock()
-	l, err := s.driver.find(id)
+	h, err := s.driver.homes.Writable(id)
 	if err != nil {
-		return err
+		return fmt.Errorf("replace files: %w", err)
 	}
-	if l.home.readOnly() {
-		return fmt.Errorf("replace files of layer %s in %s: %w", id, l.home.path, errdefs.ErrReadOnly)
-	}
+	l := h.layer(id)
 	if err := faults.Hit("overlay.replace", l.home.path); err != nil {
 		return err
 	}

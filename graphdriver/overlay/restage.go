@@ -27,7 +27,7 @@ func (d *driver) Restage(ctx context.Context, id graphdriver.ID, apart bool) (gr
 	if err != nil {
 		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
 	}
-	temp, err := tempdir.New(l.home.temp())
+	temp, err := tempdir.New(l.home.Temp())
 	if err != nil {
 		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/tempdir"
 )
@@ -42,7 +43,7 @@ func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdri
 
 // stage makes the place that a plan describes.
 func (d *driver) stage(p *plan) (*staged, error) {
-	temp, err := tempdir.New(p.home.temp())
+	temp, err := tempdir.New(p.home.Temp())
 	if err != nil {
 		return nil, fmt.Errorf("stage layer: %w", err)
 	}
@@ -185,24 +186,12 @@ func (s *staged) Discard() error {
 	return s.temp.Close()
 }
 
-// renameNew renames a directory to a path that must not exist.
+// renameNew is atomicfile.RenameNew, done steadily.
 func renameNew(from, to string) error {
 	if err := faults.Hit("overlay.rename", to); err != nil {
 		return err
 	}
-	err := steadily(func() error {
-		return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
-	})
-	switch {
-	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS):
-		// The file system lacks the flag; the caller's lock and check have to do.
-		return os.Rename(from, to)
-	case errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("%s: %w", to, errdefs.ErrExists)
-	case err != nil:
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
-	}
-	return nil
+	return steadily(func() error { return atomicfile.RenameNew(from, to) })
 }
 
 // steadily repeats a rename that met the private mount of the home being made or taken away

@@ -67,13 +67,6 @@ func (d *driver) syncFilesystem(h home) error {
 		if err := faults.Hit("overlay.sync", h.path); err != nil {
 			return fmt.Errorf("sync file system of %s: %w", h.path, err)
 		}
-		f, err := os.Open(h.path)
-		if err != nil {
-			return fmt.Errorf("sync: %w", err)
-		}
-		if err := errors.Join(unix.Syncfs(int(f.Fd())), f.Close()); err != nil {
-			return fmt.Errorf("sync file system of %s: %w", h.path, err)
-		}
-		return nil
+		return atomicfile.SyncFilesystem(h.path)
 	})
 }

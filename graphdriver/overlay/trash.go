@@ -36,16 +36,15 @@ func (d *driver) Trash(ctx context.Context, id graphdriver.ID) (remove func() er
 		return nil, err
 	}
 	defer unlock()
-	l, err := d.find(id)
-	switch {
-	case errors.Is(err, errdefs.ErrNotFound):
+	h, err := d.homes.Writable(id)
+	if errors.Is(err, errdefs.ErrNotFound) {
 		d.counts.forget(id)
 		return func() error { return nil }, nil
-	case err != nil:
-		return nil, err
-	case l.home.readOnly():
-		return nil, fmt.Errorf("remove layer %s from %s: %w", id, l.home.path, errdefs.ErrReadOnly)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("remove: %w", err)
+	}
+	l := h.layer(id)
 	if err := faults.Hit("overlay.release", l.home.path); err != nil {
 		return nil, fmt.Errorf("remove layer %s: %w", id, err)
 	}
@@ -111,7 +110,7 @@ func (d *driver) trash(ctx context.Context, l layerDir) (removeTree func() error
 		return nil, err
 	}
 	d.releaseAdditional(ctx, l)
-	temp, err := tempdir.New(l.home.temp())
+	temp, err := tempdir.New(l.home.Temp())
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return func() error { return tempdir.RemoveTree(l.dir()) }, nil
 	}

@@ -15,7 +15,7 @@ import (
 // Get returns the layer's directory. The option "ro" and the hints in opts are accepted and
 // change nothing; any other option, and an ID mapping, is an ErrUnsupported.
 func (d *driver) Get(_ context.Context, id graphdriver.ID, opts graphdriver.MountOptions) (string, error) {
-	h, err := d.find(id)
+	h, err := d.homes.Find(id)
 	if err != nil {
 		return "", err
 	}
@@ -27,7 +27,7 @@ func (d *driver) Get(_ context.Context, id graphdriver.ID, opts graphdriver.Moun
 	if !opts.Mapping.Empty() {
 		return "", fmt.Errorf("mount layer %s: vfs can not shift IDs: %w", id, errdefs.ErrUnsupported)
 	}
-	return h.layer(id), nil
+	return h.Dir(id), nil
 }
 
 // Put has nothing to undo.
@@ -35,23 +35,23 @@ func (d *driver) Put(_ context.Context, id graphdriver.ID) error { return id.Val
 
 // Mounted reports true for every layer that exists.
 func (d *driver) Mounted(_ context.Context, id graphdriver.ID) (path string, mounted bool, err error) {
-	h, err := d.find(id)
+	h, err := d.homes.Find(id)
 	if errors.Is(err, errdefs.ErrNotFound) {
 		return "", false, nil
 	}
 	if err != nil {
 		return "", false, err
 	}
-	return h.layer(id), true, nil
+	return h.Dir(id), true, nil
 }
 
 // DiffGetter reads from the layer's own tree, which has everything that was applied.
 func (d *driver) DiffGetter(_ context.Context, id graphdriver.ID) (archive.FileGetCloser, error) {
-	h, err := d.find(id)
+	h, err := d.homes.Find(id)
 	if err != nil {
 		return nil, err
 	}
-	return archive.OpenFiles(h.layer(id))
+	return archive.OpenFiles(h.Dir(id))
 }
 
 // ApplyDiff unpacks into an existing layer, in place; the result is synced. When it fails
@@ -62,12 +62,9 @@ func (d *driver) ApplyDiff(ctx context.Context, id, parent graphdriver.ID, diff 
 		return 0, err
 	}
 	defer unlock()
-	h, err := d.find(id)
+	h, err := d.homes.Writable(id)
 	if err != nil {
-		return 0, err
-	}
-	if h.readOnly {
-		return 0, fmt.Errorf("apply diff to layer %s in %s: %w", id, h.path, errdefs.ErrReadOnly)
+		return 0, fmt.Errorf("apply diff: %w", err)
 	}
 	if err := faults.Hit("vfs.apply", h.path); err != nil {
 		return 0, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
@@ -25,17 +24,14 @@ func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
 		return err
 	}
 	defer unlock()
-	h, err := s.driver.find(id)
+	h, err := s.driver.homes.Writable(id)
 	if err != nil {
-		return err
-	}
-	if h.readOnly {
-		return fmt.Errorf("replace files of layer %s in %s: %w", id, h.path, errdefs.ErrReadOnly)
+		return fmt.Errorf("replace files: %w", err)
 	}
 	if err := faults.Hit("vfs.replace", h.path); err != nil {
 		return err
 	}
-	if err := atomicfile.Exchange(s.tree, h.layer(id)); err != nil {
+	if err := atomicfile.Exchange(s.tree, h.Dir(id)); err != nil {
 		return fmt.Errorf("replace files of layer %s: %w", id, err)
 	}
 	s.over = true

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/tempdir"
@@ -20,14 +19,11 @@ var (
 
 // Restage makes a tree like the layer's.
 func (d *driver) Restage(ctx context.Context, id graphdriver.ID, apart bool) (graphdriver.Restaged, error) {
-	h, err := d.find(id)
-	if err == nil && h.readOnly {
-		err = fmt.Errorf("store %s: %w", h.path, errdefs.ErrReadOnly)
-	}
+	h, err := d.homes.Writable(id)
 	if err != nil {
 		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
 	}
-	temp, err := tempdir.New(h.temp())
+	temp, err := tempdir.New(h.Temp())
 	if err != nil {
 		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
 	}
@@ -45,18 +41,18 @@ func (s *staged) fillAgain(ctx context.Context, id graphdriver.ID) error {
 	if err := os.Mkdir(s.tree, 0o700); err != nil {
 		return err
 	}
-	return treecopy.Copy(ctx, s.tree, s.home.layer(id), treecopy.Options{
+	return treecopy.Copy(ctx, s.tree, s.home.Dir(id), treecopy.Options{
 		Unprivileged: s.driver.rootless, IgnoreChownErrors: s.driver.settings.ignoreChownErrors, AllXattrs: true, Share: s.shared,
 	})
 }
 
 // Generation goes by the layer's directory.
 func (d *driver) Generation(_ context.Context, id graphdriver.ID) (string, error) {
-	h, err := d.find(id)
+	h, err := d.homes.Find(id)
 	if err != nil {
 		return "", err
 	}
-	return graphdriver.GenerationOf(h.layer(id))
+	return graphdriver.GenerationOf(h.Dir(id))
 }
 
 // Generation is of the staged tree.

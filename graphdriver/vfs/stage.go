@@ -11,6 +11,7 @@ import (
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/tempdir"
 	"github.com/stratastore/strata/internal/treecopy"
@@ -21,7 +22,7 @@ var errOver = errdefs.New(errdefs.ErrInvalid, "staged layer is adopted or discar
 
 // Create makes a layer that is a copy of its parent: a stage that is adopted at once.
 func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.CreateOptions) (err error) {
-	if err := d.free(id); err != nil { // before copying; Adopt decides
+	if err := d.homes.Free(id); err != nil { // before copying; Adopt decides
 		return err
 	}
 	st, err := d.Stage(ctx, parent, opts)
@@ -32,18 +33,6 @@ func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts gra
 	return st.Adopt(ctx, id)
 }
 
-// free is an ErrExists if there is such a layer. One of a read-only store does not count.
-func (d *driver) free(id graphdriver.ID) error {
-	h, err := d.find(id)
-	switch {
-	case errors.Is(err, errdefs.ErrNotFound), err == nil && h.readOnly:
-		return nil
-	case err != nil:
-		return err
-	}
-	return fmt.Errorf("layer %s in %s: %w", id, h.path, errdefs.ErrExists)
-}
-
 // Stage copies the parent's tree into a directory of its own.
 func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdriver.CreateOptions) (graphdriver.Staged, error) {
 	for key := range opts.StorageOpt {
@@ -51,15 +40,15 @@ func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdri
 	}
 	var from string
 	if parent != "" {
-		h, err := d.find(parent)
+		h, err := d.homes.Find(parent)
 		if err != nil {
 			return nil, fmt.Errorf("parent: %w", err)
 		}
-		from = h.layer(parent)
+		from = h.Dir(parent)
 	}
-	st := &staged{driver: d, home: d.homeFor(opts), dirty: true}
+	st := &staged{driver: d, home: d.homes.For(opts), dirty: true}
 	var err error
-	if st.temp, err = tempdir.New(st.home.temp()); err != nil {
+	if st.temp, err = tempdir.New(st.home.Temp()); err != nil {
 		return nil, fmt.Errorf("stage layer: %w", err)
 	}
 	st.tree = st.temp.Addition()
@@ -158,20 +147,20 @@ func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
 		return err
 	}
 	defer unlock()
-	if err := s.driver.free(id); err != nil {
+	if err := s.driver.homes.Free(id); err != nil {
 		return err
 	}
 	if err := faults.Hit("vfs.rename", s.home.path); err != nil {
 		return fmt.Errorf("adopt layer %s: %w", id, err)
 	}
-	if err := renameNew(s.tree, s.home.layer(id)); err != nil {
+	if err := atomicfile.RenameNew(s.tree, s.home.Dir(id)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("adopt layer %s: the staged tree was removed by another program: %w", id, err)
 		}
 		return fmt.Errorf("adopt layer %s: %w", id, err)
 	}
 	if err := s.driver.syncDirs(s.home.layers(), s.temp.Path()); err != nil {
-		return errors.Join(err, os.Rename(s.home.layer(id), s.tree))
+		return errors.Join(err, os.Rename(s.home.Dir(id), s.tree))
 	}
 	s.over = true
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -32,16 +31,14 @@ func (d *driver) Trash(ctx context.Context, id graphdriver.ID) (remove func() er
 		return nil, err
 	}
 	defer unlock()
-	h, err := d.find(id)
-	switch {
-	case errors.Is(err, errdefs.ErrNotFound):
+	h, err := d.homes.Writable(id)
+	if errors.Is(err, errdefs.ErrNotFound) {
 		return func() error { return nil }, nil
-	case err != nil:
-		return nil, err
-	case h.readOnly:
-		return nil, fmt.Errorf("remove layer %s from %s: %w", id, h.path, errdefs.ErrReadOnly)
 	}
-	remove, err = d.trash(h, h.layer(id))
+	if err != nil {
+		return nil, fmt.Errorf("remove: %w", err)
+	}
+	remove, err = d.trash(h, h.Dir(id))
 	if err != nil {
 		return nil, fmt.Errorf("remove layer %s: %w", id, err)
 	}
@@ -52,7 +49,7 @@ func (d *driver) trash(h home, tree string) (remove func() error, err error) {
 	if err := faults.Hit("vfs.trash", h.path); err != nil {
 		return nil, err
 	}
-	temp, err := tempdir.New(h.temp())
+	temp, err := tempdir.New(h.Temp())
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return func() error { return tempdir.RemoveTree(tree) }, nil
 	}
@@ -65,19 +62,4 @@ func (d *driver) trash(h home, tree string) (remove func() error, err error) {
 	// Not synced: should the tree be back after a power cut, its record tells what to do
 	// with it, or it has none and is garbage.
 	return temp.Close, nil
-}
-
-// renameNew renames a directory to a path that must not exist.
-func renameNew(from, to string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
-	switch {
-	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS):
-		// The file system lacks the flag; the caller's lock and check have to do.
-		return os.Rename(from, to)
-	case errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("%s: %w", to, errdefs.ErrExists)
-	case err != nil:
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
-	}
-	return nil
 }

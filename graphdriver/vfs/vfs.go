@@ -20,14 +20,12 @@ package vfs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 
-	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
-	"github.com/stratastore/strata/internal/tempdir"
+	"github.com/stratastore/strata/graphdriver/internal/homes"
 )
 
 // Name is what the driver is registered as.
@@ -52,7 +50,7 @@ type driver struct {
 	rootless bool
 	log      *slog.Logger
 	// homes in lookup order: the primary one, the image store's, read-only ones.
-	homes []home
+	homes homes.Homes[home]
 	locks graphdriver.IDLocks
 }
 
@@ -75,12 +73,9 @@ func New(ctx context.Context, cfg graphdriver.Config) (graphdriver.Driver, error
 		if err := os.MkdirAll(h.layers(), 0o700); err != nil {
 			return nil, fmt.Errorf("make driver home: %w", err)
 		}
-		if err := tempdir.Recover(ctx, h.temp()); err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			d.log.WarnContext(ctx, "leftovers of killed processes stay", "driver", Name, "error", err)
-		}
+	}
+	if err := d.homes.Recover(ctx, Name, cfg.Log()); err != nil {
+		return nil, err
 	}
 	return d, nil
 }
@@ -99,20 +94,11 @@ func (d *driver) Status() []graphdriver.StatusItem { return nil }
 // Cleanup has nothing to release.
 func (d *driver) Cleanup(context.Context) error { return nil }
 
-// Exists looks in all homes, those of read-only stores included.
-func (d *driver) Exists(_ context.Context, id graphdriver.ID) (bool, error) {
-	_, err := d.find(id)
-	if errors.Is(err, errdefs.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // Metadata returns the layer's directory as "Dir".
 func (d *driver) Metadata(_ context.Context, id graphdriver.ID) (map[string]string, error) {
-	h, err := d.find(id)
+	h, err := d.homes.Find(id)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"Dir": h.layer(id)}, nil
+	return map[string]string{"Dir": h.Dir(id)}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/atomicfile"
 )
 
@@ -39,4 +40,24 @@ func TestExchange(t *testing.T) {
 		t.Errorf("of nothing: %v", err)
 	}
 	want(b, "1")
+}
+
+func TestRenameNew(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	for _, path := range []string{a, b} {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := atomicfile.RenameNew(a, b)
+	if !errors.Is(err, errdefs.ErrExists) || !errors.Is(err, fs.ErrExist) {
+		t.Errorf("onto a directory: %v", err)
+	}
+	if err := atomicfile.RenameNew(a, filepath.Join(dir, "c")); err != nil {
+		t.Error(err)
+	}
+	if err := atomicfile.RenameNew(a, filepath.Join(dir, "d")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of nothing: %v", err)
+	}
 }

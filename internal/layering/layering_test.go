@@ -23,7 +23,7 @@ var levels = [][]string{
 	{"volume"}, // stands alone: an image as a base comes in by an interface
 	{"archive"},
 	{"graphdriver"},
-	{"graphdriver/drivertest"},
+	{"graphdriver/drivertest", "graphdriver/internal"},
 	{"graphdriver/overlay", "graphdriver/vfs", "graphdriver/plugin"},
 	{"layer"},
 	{"image"},
