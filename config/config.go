@@ -37,9 +37,6 @@ func LoadFile(env Env, path string) (*Config, error) {
 	return load(env, []string{path})
 }
 
-// Default returns the settings of a system without any file, with the environment's.
-func Default(env Env) (*Config, error) { return load(env, nil) }
-
 func load(env Env, paths []string) (*Config, error) {
 	c := &Config{env: env, settings: map[string]*Setting{}, known: map[string]key{}}
 	for _, k := range schema() {

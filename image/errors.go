@@ -15,8 +15,6 @@ var (
 	ErrDuplicateName = errdefs.New(errdefs.ErrExists, "that name is already in use")
 	// ErrUsedByContainer: a container was made from the image.
 	ErrUsedByContainer = errdefs.New(errdefs.ErrInUse, "image is in use by a container")
-	// ErrReadOnlyStore: the image belongs to an additional store.
-	ErrReadOnlyStore = errdefs.New(errdefs.ErrReadOnly, "called a write method on a read-only store")
 	// ErrSizeUnknown: the record has no such data item.
 	ErrSizeUnknown = bigdata.ErrSizeUnknown
 	// ErrDigestUnknown: the record has no such data item.

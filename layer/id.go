@@ -82,11 +82,6 @@ func ImageLayerID(parent ID, diff DiffID) ID {
 	return hashed(parent, encoded(string(diff)))
 }
 
-// TOCLayerID is ImageLayerID for a layer that is known only by its table of contents.
-func TOCLayerID(parent ID, toc TOCDigest) ID {
-	return hashed(parent, "@TOC="+encoded(string(toc)))
-}
-
 // encoded returns a digest without its algorithm. Unlike the digest package's, it
 // does not panic for what is none.
 func encoded(digest string) string { return digest[strings.IndexByte(digest, ':')+1:] }

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/stratastore/strata/errdefs"
 )
 
@@ -28,14 +26,6 @@ func TestImageLayerID(t *testing.T) {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
-	}
-}
-
-func TestTOCLayerIDIsHashedAtTheBottomToo(t *testing.T) {
-	toc := TOCDigest(digest.FromString("toc"))
-	want := ID(digest.FromString("+@TOC=" + digest.FromString("toc").Encoded()).Encoded())
-	if got := TOCLayerID("", toc); got != want {
-		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -103,7 +103,7 @@ func TestAdditionalStore(t *testing.T) {
 		}
 		medium := filepath.Join(dir, "medium")
 		must(t, os.MkdirAll(medium, 0o755))
-		must(t, mountapi.BindReadOnly(filepath.Join(dir, "other"), medium))
+		testutil.BindReadOnly(t, filepath.Join(dir, "other"), medium)
 		before := testutil.Tree(t, medium)
 		cfg := config(filepath.Join(dir, "graph"))
 		cfg.AdditionalHomes = []string{filepath.Join(medium, Name), filepath.Join(dir, "gone", Name)}

@@ -288,9 +288,7 @@ func TestBindPrivate(t *testing.T) {
 	if below, err := mountapi.AnyBelow(dir); below || err != nil {
 		t.Errorf("AnyBelow = %v, %v before anything is mounted there", below, err)
 	}
-	if err := mountapi.BindReadOnly("/etc", sub); err != nil {
-		t.Fatal(err)
-	}
+	testutil.BindReadOnly(t, "/etc", sub)
 	if below, err := mountapi.AnyBelow(dir); !below || err != nil {
 		t.Errorf("AnyBelow = %v, %v with a mount in it", below, err)
 	}

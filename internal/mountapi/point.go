@@ -108,14 +108,3 @@ func bindClassic(dir string, err error) error {
 	}
 	return nil
 }
-
-// BindReadOnly mounts dir at target so that nothing can be written through it.
-func BindReadOnly(dir, target string) error {
-	if err := unix.Mount(dir, target, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("bind mount %s at %s: %w", dir, target, err)
-	}
-	if err := unix.Mount("", target, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		return errors.Join(fmt.Errorf("make mount %s read-only: %w", target, err), Unmount(target))
-	}
-	return nil
-}

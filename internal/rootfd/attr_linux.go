@@ -30,11 +30,6 @@ func (d *Dir) Setxattr(base, attr string, value []byte) error {
 	})
 }
 
-// Removexattr takes an extended attribute away; ENODATA if it is not there.
-func (d *Dir) Removexattr(base, attr string) error {
-	return d.pinned(base, func(_ *unix.Stat_t, path string) error { return unix.Removexattr(path, attr) })
-}
-
 // Getxattr returns an extended attribute of the entry itself; ENODATA if it is
 // not there.
 func (d *Dir) Getxattr(base, attr string) (value []byte, err error) {

@@ -81,10 +81,6 @@ func (r *Root) Parent(name string) (d *Dir, base string, err error) {
 // hold on d is not touched.
 func (r *Root) Keep(name string, d *Dir) { r.cache.put(name, d) }
 
-// Forget drops name and everything below it from the cache. Root's own methods
-// do so themselves; it is for changes made through a Dir.
-func (r *Root) Forget(name string) { r.cache.forget(name) }
-
 // lookup opens a directory by its cleaned name.
 func (r *Root) lookup(name string) (*Dir, error) {
 	if name == "." {
