@@ -135,16 +135,16 @@ func (r *repairer) resetCount(ctx context.Context, id layer.ID) error {
 		}
 	}
 	_, err := r.store.layers.Unmount(ctx, id, layer.UnmountOptions{Force: true})
-	return err
+	return ignoreGone(err)
 }
 
 // recordItem notes length and digest of a container's data item as it is.
 func (r *repairer) recordItem(ctx context.Context, f Finding) error {
 	data, err := r.store.BigData(ctx, f.Kind, f.ID, f.Item)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.store.SetBigData(ctx, f.Kind, f.ID, f.Item, data)
 	}
-	return r.store.SetBigData(ctx, f.Kind, f.ID, f.Item, data)
+	return ignoreGone(err)
 }
 
 // collect removes one leftover.

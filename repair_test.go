@@ -105,6 +105,23 @@ func TestRepairRemoves(t *testing.T) {
 	})
 }
 
+// TestRepairOfWhatWent: a finding about a container that was deleted meanwhile is cured.
+func TestRepairOfWhatWent(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
+		ctx := t.Context()
+		shared(t, s)
+		createContainer(t, s, "con", "shared")
+		must(t, s.SetBigData(ctx, strata.KindContainer, "con", "item", []byte("data")))
+		must(t, os.WriteFile(filepath.Join(s.GraphRoot(), s.DriverName()+"-containers", "con", "item"), []byte("changed"), 0o600))
+		report, err := s.Store.Check(ctx, strata.CheckOptions{})
+		must(t, err)
+		must(t, s.DeleteContainer(ctx, "con"))
+		done, err := s.Repair(ctx, report, strata.RepairOptions{})
+		must(t, err)
+		wantEqual(t, "cured", []string{"data-size container con"}, found(done.Cured))
+	})
+}
+
 // TestRepairItems: a container's item is recorded as it is.
 func TestRepairItems(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
