@@ -17,6 +17,16 @@ func (o *orphanScan) scanOwn() error {
 	for _, e := range entries {
 		o.commonEntry(filepath.Join(run, e.Name()), KindLayer, e)
 	}
+	// The cache of sizes is written under no lock.
+	own := filepath.Dir(o.store.usageFile())
+	if entries, err = list(own); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && tempFile.MatchString(e.Name()) {
+			o.old(orphanFile, KindLayer, filepath.Join(own, e.Name()), "temporary file of an interrupted write")
+		}
+	}
 	return o.scanBackups(o.store.roots.backupDir())
 }
 

@@ -71,7 +71,7 @@ func (s *Store) saveUsage(ctx context.Context, c usageCache) {
 		err = os.MkdirAll(filepath.Dir(s.usageFile()), 0o700)
 	}
 	if err == nil {
-		_, err = atomicfile.Write(s.usageFile(), data, atomicfile.Options{Mode: 0o600, NoSync: true})
+		err = s.writeUsage(data)
 	}
 	if err != nil {
 		s.log.DebugContext(ctx, "cached sizes were not kept", "error", err)
@@ -135,4 +135,17 @@ func (k knownSize) same(other knownSize) bool {
 		}
 	}
 	return true
+}
+
+// writeUsage replaces the file without a lock: whoever comes last wins.
+func (s *Store) writeUsage(data []byte) error {
+	f, err := atomicfile.Create(s.usageFile(), 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Commit()
 }

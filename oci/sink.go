@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/stratastore/strata/internal/atomicfile"
 )
 
 // sink takes the files of a layout or docker-archive. Files come one after the
@@ -30,9 +32,8 @@ type tarSink struct {
 	tw   *tar.Writer
 	dirs map[string]bool
 	seen map[string]bool
-	// temp is renamed to path by finish; nil for a stream.
-	temp *os.File
-	path string
+	// file gets its name by finish; nil for a stream.
+	file *atomicfile.Stream
 }
 
 // newTarStream writes to w, which stays open.
@@ -40,14 +41,14 @@ func newTarStream(w io.Writer) *tarSink {
 	return &tarSink{tw: tar.NewWriter(w), dirs: map[string]bool{}, seen: map[string]bool{}}
 }
 
-// newTarFile writes a temporary file beside path.
+// newTarFile writes a file that is at path when it is complete.
 func newTarFile(path string) (*tarSink, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-"+filepath.Base(path))
+	f, err := atomicfile.Create(path, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	s := newTarStream(f)
-	s.temp, s.path = f, path
+	s.file = f
 	return s, nil
 }
 
@@ -77,21 +78,20 @@ func (s *tarSink) mkdirs(dir string) error {
 }
 
 func (s *tarSink) finish() error {
-	if err := s.tw.Close(); err != nil || s.temp == nil {
+	if err := s.tw.Close(); err != nil || s.file == nil {
 		return err
 	}
-	if err := errors.Join(s.temp.Chmod(0o644), s.temp.Sync(), s.temp.Close()); err != nil {
+	if err := errors.Join(s.file.Chmod(0o644), s.file.Sync()); err != nil {
 		return err
 	}
-	return os.Rename(s.temp.Name(), s.path)
+	return s.file.Commit()
 }
 
 func (s *tarSink) abort() error {
-	if s.temp == nil {
-		return nil
+	if s.file != nil {
+		s.file.Abort()
 	}
-	_ = s.temp.Close() // closed already when finish failed
-	return os.Remove(s.temp.Name())
+	return nil
 }
 
 // dirSink writes an OCI layout directory. A blob appears under its name when it is
@@ -116,28 +116,27 @@ func (s *dirSink) has(name string, size int64) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() == size
 }
 
-func (s *dirSink) put(name string, size int64, r io.Reader) (err error) {
+func (s *dirSink) put(name string, size int64, r io.Reader) error {
 	target := filepath.Join(s.root, name)
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(target), ".tmp-")
+	f, err := atomicfile.Create(target, 0o600)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	err = errors.Join(copyExactly(f, r, name, size), f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
+	defer f.Abort()
+	if err := errors.Join(copyExactly(f, r, name, size), f.Chmod(0o644), f.Sync()); err != nil {
 		return err
 	}
-	if _, statErr := os.Lstat(target); errors.Is(statErr, fs.ErrNotExist) {
+	_, statErr := os.Lstat(target)
+	if err := f.Commit(); err != nil {
+		return err
+	}
+	if errors.Is(statErr, fs.ErrNotExist) {
 		s.created = append(s.created, target)
 	}
-	return os.Rename(f.Name(), target)
+	return nil
 }
 
 func (s *dirSink) finish() error {

@@ -2,13 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
+
+	"github.com/stratastore/strata/internal/atomicfile"
 )
 
 // input opens the file that a verb reads from, or standard input. The caller closes it.
@@ -42,8 +41,8 @@ type onlyReader struct{ io.Reader }
 // appears under its name only once it is whole.
 type output struct {
 	io.Writer
-	file *os.File
-	path string // "": the file has its name already
+	file  *os.File           // nil unless it has its name already
+	whole *atomicfile.Stream // nil unless it gets its name at the end
 }
 
 // output opens the file that a verb writes to, or standard output. The old
@@ -62,42 +61,33 @@ func (c *Call) output(path string) (*output, error) {
 	if err == nil {
 		mode = info.Mode().Perm()
 	}
-	temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s-%d", filepath.Base(path), rand.Uint64()))
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := atomicfile.Create(path, mode)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
-	return &output{Writer: f, file: f, path: path}, nil
+	return &output{Writer: f, whole: f}, nil
 }
 
 // finish closes the file and gives it its name.
 func (o *output) finish() error {
-	if o.file == nil {
-		return nil
-	}
-	f := o.file
-	o.file = nil
-	err := f.Close()
-	if o.path == "" {
-		return err
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), o.path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	switch {
+	case o.whole != nil:
+		return o.whole.Commit()
+	case o.file != nil:
+		f := o.file
+		o.file = nil
+		return f.Close()
 	}
 	return nil
 }
 
 // abandon closes an unfinished output and removes its file. It is always safe to defer.
 func (o *output) abandon() {
-	if o.file == nil {
-		return
+	if o.whole != nil {
+		o.whole.Abort()
 	}
-	_ = o.file.Close() // what was written is given up anyway
-	if o.path != "" {
-		_ = os.Remove(o.file.Name())
+	if o.file != nil {
+		_ = o.file.Close() // what was written is given up anyway
+		o.file = nil
 	}
-	o.file = nil
 }

@@ -1,0 +1,90 @@
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stream is a file that gets its name when it is complete. Until then it has none, so that
+// nothing stays of it however the process ends, or, where the file system has no such
+// files, one beside that begins with TempPrefix. It is not safe for concurrent use.
+type Stream struct {
+	*os.File
+	path string
+	temp string // "": it has no name
+	over bool
+}
+
+// Create begins a file that is to be at path, with permissions that are subject to the
+// umask. The caller ends it by Commit or Abort.
+func Create(path string, mode fs.FileMode) (*Stream, error) {
+	fd, err := unix.Open(filepath.Dir(path), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(mode.Perm()))
+	if err == nil {
+		return &Stream{File: os.NewFile(uintptr(fd), path), path: path}, nil
+	}
+	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) {
+		return nil, &os.PathError{Op: "create", Path: path, Err: err}
+	}
+	temp := beside(path)
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{File: f, path: path, temp: temp}, nil
+}
+
+func beside(path string) string {
+	return filepath.Join(filepath.Dir(path), TempPrefix+filepath.Base(path)+strconv.FormatUint(rand.Uint64(), 10))
+}
+
+// Commit gives the file its name, in place of what is there, and closes it. It syncs
+// nothing. After an error what was there is there.
+func (s *Stream) Commit() error {
+	err := s.name()
+	if err != nil {
+		s.Abort()
+		return fmt.Errorf("put %s in place: %w", s.path, err)
+	}
+	s.over = true
+	return s.Close()
+}
+
+func (s *Stream) name() error {
+	if s.temp == "" {
+		err := s.link(s.path)
+		if !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		temp := beside(s.path)
+		if err := s.link(temp); err != nil {
+			return err
+		}
+		s.temp = temp
+	}
+	return os.Rename(s.temp, s.path)
+}
+
+// link gives a file without a name one that is not taken.
+func (s *Stream) link(path string) error {
+	from := "/proc/self/fd/" + strconv.Itoa(int(s.Fd()))
+	return unix.Linkat(unix.AT_FDCWD, from, unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+}
+
+// Abort gives the file up. After Commit it does nothing: always safe to defer.
+func (s *Stream) Abort() {
+	if s.over {
+		return
+	}
+	s.over = true
+	_ = s.Close() // what was written is given up anyway
+	if s.temp != "" {
+		_ = os.Remove(s.temp)
+	}
+}
