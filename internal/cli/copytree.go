@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/idmap"
 	"github.com/stratastore/strata/internal/rootfd"
 	"github.com/stratastore/strata/layer"
@@ -91,10 +92,15 @@ func (m *copyMounts) mountOther(ctx context.Context, name string, target bool) (
 	if err == nil {
 		return m.mountWritable(ctx, string(ctr.ID), ctr.Mapping())
 	}
+	if !errors.Is(err, errdefs.ErrNotFound) {
+		return nil, &findLayerError{name, err}
+	}
 	img, imgErr := m.store.Image(ctx, m.c.image(ctx, m.store, name))
 	switch {
-	case imgErr != nil:
+	case imgErr != nil && errors.Is(imgErr, errdefs.ErrNotFound):
 		return nil, &findLayerError{name, err}
+	case imgErr != nil:
+		return nil, &findLayerError{name, imgErr}
 	case target:
 		return nil, usagef("make a container of it, copy into that, and commit it", "%s is an image: files can be copied out of it, not into it", name)
 	}
@@ -138,13 +144,16 @@ func (t *tree) close(ctx context.Context) error {
 	return err
 }
 
-// findLayerError says that an operand names nothing.
+// findLayerError says that an operand names nothing, or why that is not known.
 type findLayerError struct {
 	name string
 	err  error
 }
 
 func (e *findLayerError) Error() string {
+	if !errors.Is(e.err, errdefs.ErrNotFound) {
+		return fmt.Sprintf("look for %s: %v", quoteWord(e.name), e.err)
+	}
 	return fmt.Sprintf("%s: no layer, container or image has this ID or name", quoteWord(e.name))
 }
 
@@ -159,5 +168,8 @@ func (e *findLayerError) namesObject() {}
 
 // Hint tells how a file with a colon in its name is given.
 func (e *findLayerError) Hint() string {
+	if !errors.Is(e.err, errdefs.ErrNotFound) {
+		return ""
+	}
 	return "what stands before a colon names a layer; `strata layers` and `strata containers` list them"
 }

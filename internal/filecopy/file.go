@@ -26,7 +26,7 @@ func (c *copier) file(ctx context.Context, in *rootfd.Dir, base string, st unix.
 	case kind(st) == unix.S_IFREG:
 		err = c.regular(ctx, in, base, st, out, name)
 	default:
-		err = c.beside(out, name, func(as string) error { return c.node(in, base, st, out, as) })
+		err = c.create(out, name, func(as string) error { return c.node(in, base, st, out, as) })
 	}
 	if err == nil && st.Nlink > 1 {
 		c.links[inodeOf(st)] = where
@@ -43,7 +43,15 @@ func (c *copier) put(out *rootfd.Dir, name string, link func(as string) error) e
 	return c.beside(out, name, link)
 }
 
-// beside lets fill make a file under another name, and renames it.
+// create lets fill make a file: at once where nobody sees it yet, else beside.
+func (c *copier) create(out *rootfd.Dir, name string, fill func(as string) error) error {
+	if c.made != "" {
+		return fill(name)
+	}
+	return c.beside(out, name, fill)
+}
+
+// beside lets fill make a file or directory under another name, and renames it.
 func (c *copier) beside(out *rootfd.Dir, name string, fill func(as string) error) error {
 	if err := c.sweep(out); err != nil {
 		return err
@@ -54,7 +62,7 @@ func (c *copier) beside(out *rootfd.Dir, name string, fill func(as string) error
 		err = out.Rename(temp, out, name)
 	}
 	// Renaming one name of a file over another does nothing, and leaves it.
-	if removeErr := out.Unlink(temp); err == nil && !errors.Is(removeErr, unix.ENOENT) {
+	if removeErr := out.RemoveAll(temp); err == nil && !errors.Is(removeErr, unix.ENOENT) {
 		err = removeErr
 	}
 	return err
@@ -62,6 +70,9 @@ func (c *copier) beside(out *rootfd.Dir, name string, fill func(as string) error
 
 // link makes a further name of a file that was copied before.
 func (c *copier) link(first string, out *rootfd.Dir, name string) error {
+	if c.made != "" && inside(first, c.made) {
+		first = c.madeAs + strings.TrimPrefix(first, c.made)
+	}
 	dir, base, err := c.root.Parent(first)
 	if err != nil {
 		return err
@@ -131,21 +142,25 @@ func (c *copier) regular(ctx context.Context, in *rootfd.Dir, base string, st un
 	if now, err := fd.Stat(); err != nil || inodeOf(now) != inodeOf(st) {
 		return errors.Join(err, fmt.Errorf("replaced while it was copied: %w", unix.ESTALE))
 	}
-	to, err := out.Temp(0o600)
-	switch {
-	case err == nil:
-		return c.fill(ctx, src, st, to, func() error {
-			return c.put(out, name, func(as string) error { return to.Link(out, as) })
-		})
-	case !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR):
-		return err
-	}
-	return c.beside(out, name, func(as string) error {
+	named := func(as string) error {
 		to, err := out.Create(as, 0o600)
 		if err != nil {
 			return err
 		}
 		return c.fill(ctx, src, st, to, func() error { return nil })
+	}
+	if c.made != "" {
+		return named(name)
+	}
+	to, err := out.Temp(0o600)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EISDIR) {
+		return c.beside(out, name, named)
+	}
+	if err != nil {
+		return err
+	}
+	return c.fill(ctx, src, st, to, func() error {
+		return c.put(out, name, func(as string) error { return to.Link(out, as) })
 	})
 }
 

@@ -57,14 +57,16 @@ type Options struct {
 // name at to. A file replaces a file at once and whole; over a directory it is
 // ErrOverDirectory. A directory is merged into one that is there, which keeps its
 // own attributes; over anything else it is ErrNotDirectory. Missing directories
-// above the target are made with mode 0755 and owned by the container's root.
+// above the target are made with mode 0755 and owned by the container's root. A new
+// directory appears under its name when it is complete.
 //
 // Kept are content, modes, times, hard links within the source, device numbers,
 // file capabilities and user.* attributes; owners move from the one mapping to the
 // other, and an owner that the target's mapping lacks is an idmap.ErrUnmapped.
-// Sockets are left out. After an error or a cancelled ctx a part may be there, of whole
-// files; a process that is killed may leave one file with a name of its own besides
-// (".strata-copy-..."), which the next copy into that directory removes.
+// Sockets are left out. After an error or a cancelled ctx a part may be there of what is
+// merged into a directory, whole files and whole directories; a process that is killed
+// may leave one more with a name of its own (".strata-copy-..."), which the next copy into
+// the same directory removes.
 func Copy(ctx context.Context, from, to Place, opts Options) error {
 	c := &copier{
 		from: from.Mapping, to: to.Mapping, root: to.Root,
@@ -92,7 +94,7 @@ func Copy(ctx context.Context, from, to Place, opts Options) error {
 	if to.Name == "." {
 		return c.intoRoot(ctx, in, base, st)
 	}
-	if err := makeParents(to); err != nil {
+	if err := c.makeParents(to); err != nil {
 		return err
 	}
 	out, name, err := to.Root.Parent(to.Name)
@@ -135,29 +137,40 @@ func (c *copier) intoRoot(ctx context.Context, in *rootfd.Dir, base string, st u
 }
 
 // makeParents makes the missing directories above a target.
-func makeParents(to Place) error {
-	dir, _ := rootfd.Split(to.Name)
-	if dir == "." {
+func (c *copier) makeParents(to Place) error {
+	name, _ := rootfd.Split(to.Name)
+	if name == "." {
 		return nil
 	}
-	_, err := to.Root.Lstat(dir)
+	_, err := to.Root.Lstat(name)
 	if err == nil || !errors.Is(err, unix.ENOENT) {
 		return err
 	}
-	if err := makeParents(Place{Root: to.Root, Name: dir, Mapping: to.Mapping}); err != nil {
-		return err
-	}
-	if err := to.Root.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := c.makeParents(Place{Root: to.Root, Name: name, Mapping: to.Mapping}); err != nil {
 		return err
 	}
 	uid, gid, err := to.Mapping.RootPair()
 	if err != nil {
 		return err
 	}
-	if err := to.Root.Chown(dir, uid, gid); err != nil {
+	dir, base, err := to.Root.Parent(name)
+	if err != nil {
 		return err
 	}
-	return to.Root.Chmod(dir, 0o755)
+	defer dir.Release()
+	err = c.beside(dir, base, func(as string) error {
+		if err := dir.Mkdir(as, 0o755); err != nil {
+			return err
+		}
+		if err := dir.Chown(as, uid, gid); err != nil {
+			return err
+		}
+		return dir.Chmod(as, 0o755)
+	})
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY) {
+		return nil // somebody was faster
+	}
+	return err
 }
 
 // copier is the state of one Copy.
@@ -169,6 +182,9 @@ type copier struct {
 	links map[inode]string
 	// swept are the directories without leftovers of killed copies.
 	swept map[inode]bool
+	// made is the new directory that is being filled, "" for none, and madeAs its name until
+	// it is complete.
+	made, madeAs string
 	// self is in the names of temporary files.
 	self process
 	// top is the first directory that was made or merged into.
@@ -202,16 +218,42 @@ func (c *copier) entry(ctx context.Context, in *rootfd.Dir, base string, st unix
 	return nil
 }
 
-// directory copies a directory and what is in it. One that is new gets its
-// attributes when its content is complete.
+// directory copies a directory and what is in it. One that is there is merged into. A
+// new one gets its name when it is complete; those in it are new with it.
 func (c *copier) directory(ctx context.Context, in *rootfd.Dir, base string, st unix.Stat_t, out *rootfd.Dir, name, where string) error {
 	if c.top != nil && *c.top == inodeOf(st) {
 		return fmt.Errorf("/%s: %w", where, ErrIntoItself)
 	}
-	fresh, err := makeDirectory(out, name)
-	if err != nil {
+	fill := func(as string) error { return c.fillDirectory(ctx, in, base, out, as, where, nil) }
+	old, err := out.Lstat(name)
+	switch {
+	case err == nil && kind(old) == unix.S_IFDIR:
+		return fill(name)
+	case err == nil:
+		return fmt.Errorf("/%s: %w", where, ErrNotDirectory)
+	case !errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("/%s: %w", where, err)
 	}
+	fill = func(as string) error {
+		if err := out.Mkdir(as, 0o700); err != nil {
+			return fmt.Errorf("/%s: %w", where, err)
+		}
+		return c.fillDirectory(ctx, in, base, out, as, where, &st)
+	}
+	if c.made != "" {
+		return fill(name)
+	}
+	c.made = where
+	defer func() { c.made = "" }()
+	return c.beside(out, name, func(as string) error {
+		c.madeAs = path.Join(path.Dir(where), as)
+		return fill(as)
+	})
+}
+
+// fillDirectory copies what is in a directory; attributes, when not nil, are those that the
+// target gets when that is done.
+func (c *copier) fillDirectory(ctx context.Context, in *rootfd.Dir, base string, out *rootfd.Dir, name, where string, attributes *unix.Stat_t) error {
 	src, err := in.OpenDir(base)
 	if err != nil {
 		return fmt.Errorf("/%s: %w", where, err)
@@ -222,26 +264,13 @@ func (c *copier) directory(ctx context.Context, in *rootfd.Dir, base string, st 
 		return fmt.Errorf("/%s: %w", where, err)
 	}
 	defer dst.Release()
-	if err := c.content(ctx, src, dst, where); err != nil || !fresh {
+	if err := c.content(ctx, src, dst, where); err != nil || attributes == nil {
 		return err
 	}
-	if err := c.attributes(rootfd.FD(dst.FD()), st, rootfd.FD(src.FD())); err != nil {
+	if err := c.attributes(rootfd.FD(dst.FD()), *attributes, rootfd.FD(src.FD())); err != nil {
 		return fmt.Errorf("/%s: %w", where, err)
 	}
 	return nil
-}
-
-// makeDirectory makes a directory unless it is there.
-func makeDirectory(out *rootfd.Dir, name string) (fresh bool, err error) {
-	err = out.Mkdir(name, 0o700)
-	if !errors.Is(err, unix.EEXIST) {
-		return true, err
-	}
-	st, err := out.Lstat(name)
-	if err == nil && kind(st) != unix.S_IFDIR {
-		err = ErrNotDirectory
-	}
-	return false, err
 }
 
 // content copies what is in a directory.

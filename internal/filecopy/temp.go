@@ -88,7 +88,7 @@ func (c *copier) sweep(dir *rootfd.Dir) error {
 		if !c.self.isDead(name) {
 			return nil
 		}
-		if err := dir.Unlink(name); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := dir.RemoveAll(name); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("remove what a killed copy left: %w", err)
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/filecopy"
+	"github.com/stratastore/strata/internal/idmap"
 	"github.com/stratastore/strata/internal/testutil"
 )
 
@@ -78,5 +79,40 @@ func TestNothingStaysOfAFileThatFails(t *testing.T) {
 	must(t, filecopy.Copy(context.Background(), filecopy.Place{Root: open(t, src), Name: "large"}, filecopy.Place{Root: open(t, small), Name: "new"}, filecopy.Options{}))
 	if st := stat(t, small+"/new"); st.Nlink != 1 || st.Mode&0o7777 != 0o644 || st.Size != 10 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestNewDirectoryIsWholeOrNot: it appears when it is complete, with the links in it.
+func TestNewDirectoryIsWholeOrNot(t *testing.T) {
+	testutil.RequireRoot(t)
+	src, dst := t.TempDir(), t.TempDir()
+	write(t, src+"/d/a", "one", 0o640)
+	write(t, src+"/d/sub/deep/c", "c", 0o640)
+	must(t, os.Link(src+"/d/a", src+"/d/sub/b"))
+	must(t, os.Symlink("a", src+"/d/link"))
+	must(t, os.Mkdir(src+"/other", 0o755))
+	must(t, os.Link(src+"/d/a", src+"/other/again"))
+	from, to := open(t, src), open(t, dst)
+	whole := func(name string) filecopy.Place { return filecopy.Place{Root: to, Name: name} }
+	must(t, filecopy.Copy(t.Context(), filecopy.Place{Root: from, Name: "."}, whole("new"), filecopy.Options{}))
+	if a, b, again := stat(t, dst+"/new/d/a"), stat(t, dst+"/new/d/sub/b"), stat(t, dst+"/new/other/again"); a.Ino != b.Ino || a.Ino != again.Ino {
+		t.Error("what was one file is several")
+	}
+	// Links from one new directory to another that is complete already.
+	must(t, filecopy.Copy(t.Context(), filecopy.Place{Root: from, Name: "."}, whole("."), filecopy.Options{}))
+	if a, again := stat(t, dst+"/d/a"), stat(t, dst+"/other/again"); a.Ino != again.Ino {
+		t.Error("what was one file in two directories is two")
+	}
+	must(t, unix.Mkfifo(src+"/d/zz", 0o600))
+	must(t, os.Chown(src+"/d/zz", 7, 7))
+	one := []idmap.Range{{ContainerID: 0, HostID: 0, Size: 1}}
+	bad := filecopy.Place{Root: to, Name: "bad", Mapping: idmap.Mapping{UIDs: one, GIDs: one}}
+	if err := filecopy.Copy(t.Context(), filecopy.Place{Root: from, Name: "d"}, bad, filecopy.Options{}); !errors.Is(err, idmap.ErrUnmapped) {
+		t.Errorf("owner without a place: %v", err)
+	}
+	entries, err := os.ReadDir(dst)
+	must(t, err)
+	if len(entries) != 3 {
+		t.Errorf("there are %v", entries)
 	}
 }
