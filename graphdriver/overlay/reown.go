@@ -20,13 +20,18 @@ func (d *driver) Capabilities() graphdriver.Capabilities {
 }
 
 // createCopy is Create for a layer that holds copies.
-func (d *driver) createCopy(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.CreateOptions) (err error) {
+func (d *driver) createCopy(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.CreateOptions) error {
 	st, err := d.Stage(ctx, parent, opts)
 	if err != nil {
 		return fmt.Errorf("create layer %s: %w", id, err)
 	}
-	defer func() { err = errors.Join(err, st.Discard()) }()
-	return st.Adopt(ctx, id)
+	if err := st.Adopt(ctx, id); err != nil {
+		return errors.Join(err, st.Discard())
+	}
+	if err := st.Discard(); err != nil { // the layer is there, and the next process sweeps
+		d.log.WarnContext(ctx, "an empty temporary directory stays", "driver", Name, "error", err)
+	}
+	return nil
 }
 
 // copyDir is where copies lie: between diff and the layers below (on-disk format, 4.6).

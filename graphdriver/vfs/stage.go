@@ -21,7 +21,7 @@ import (
 var errOver = errdefs.New(errdefs.ErrInvalid, "staged layer is adopted or discarded already")
 
 // Create makes a layer that is a copy of its parent: a stage that is adopted at once.
-func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.CreateOptions) (err error) {
+func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.CreateOptions) error {
 	if err := d.homes.Free(id); err != nil { // before copying; Adopt decides
 		return err
 	}
@@ -29,8 +29,13 @@ func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts gra
 	if err != nil {
 		return fmt.Errorf("create layer %s: %w", id, err)
 	}
-	defer func() { err = errors.Join(err, st.Discard()) }()
-	return st.Adopt(ctx, id)
+	if err := st.Adopt(ctx, id); err != nil {
+		return errors.Join(err, st.Discard())
+	}
+	if err := st.Discard(); err != nil { // the layer is there, and the next process sweeps
+		d.log.WarnContext(ctx, "an empty temporary directory stays", "driver", Name, "error", err)
+	}
+	return nil
 }
 
 // Stage copies the parent's tree into a directory of its own.
