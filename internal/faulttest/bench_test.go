@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,6 +45,7 @@ type common struct {
 
 	mu        sync.Mutex
 	templates map[string]bool // by driver: made
+	reflinks  string          // directory of a file system with them, if it is mounted
 }
 
 // place makes a directory in memory if there is any: hundreds of runs write there.
@@ -88,7 +90,25 @@ func newCommon(t testing.TB) *common {
 	c.write(t, "app.tar", dockerArchive(t, "localhost/app:1", layers["base"], layers["more"]))
 	c.write(t, "next.tar", dockerArchive(t, "localhost/next:1", layers["base"], layers["other"], layers["last"]))
 	c.write(t, "item", []byte("new value"))
+	c.write(t, "linked.tar", testutil.Tar(t, testutil.Entry{Name: "opt/"}, testutil.Entry{Name: "opt/second", Type: tar.TypeLink, Link: "opt/other", Mode: 0o600}))
+	c.write(t, "large.tar", testutil.Tar(t, testutil.Entry{Name: "large", Body: strings.Repeat("0123456789abcdef", 1<<14)}))
+	c.write(t, "storage.conf", []byte("[storage]\n[storage.options.pull_options]\nenable_partial_images = \"true\"\n"))
+	c.tree(t)
 	return c
+}
+
+// tree is a directory to copy, with something of each kind.
+func (c *common) tree(t testing.TB) {
+	t.Helper()
+	dir := c.file("tree")
+	err := os.MkdirAll(filepath.Join(dir, "sub/deep"), 0o750)
+	c.write(t, "tree/more", []byte("another"))
+	c.write(t, "tree/sub/deep/file", []byte("deep"))
+	err = errors.Join(err, os.Symlink("more", filepath.Join(dir, "link")), os.Link(filepath.Join(dir, "more"), filepath.Join(dir, "sub/hard")),
+		unix.Mkfifo(filepath.Join(dir, "sub/fifo"), 0o600), os.Lchown(filepath.Join(dir, "link"), 1, 2), os.Chown(filepath.Join(dir, "sub"), 3, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (c *common) write(t testing.TB, name string, data []byte) {
@@ -130,7 +150,44 @@ func mustJSON(t testing.TB, v any) string {
 // bench makes a bench with a store of the driver, which the caller restores.
 func (c *common) bench(t testing.TB, name, driver string) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: filepath.Join(c.dir, driver+"-"+name), driver: driver, common: c}
+	return c.benchIn(t, c.dir, name, driver)
+}
+
+// benchFor makes the bench that a verb needs.
+func (c *common) benchFor(t testing.TB, v verb, driver string) *bench {
+	t.Helper()
+	if v.reflinks {
+		return c.benchIn(t, c.disk(t), v.name, driver)
+	}
+	return c.bench(t, v.name, driver)
+}
+
+// disk is a directory where files can share data: an xfs, made when it is first asked for.
+func (c *common) disk(t testing.TB) string {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reflinks != "" {
+		return c.reflinks
+	}
+	testutil.RequireProgram(t, "mkfs.xfs")
+	image, dir := c.file("disk"), c.file("reflinks")
+	err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 400<<20), os.Mkdir(dir, 0o700))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]string{{"mkfs.xfs", "-q", "-m", "reflink=1", image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.CommandContext(t.Context(), words[0], words[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", words[0], err, out)
+		}
+	}
+	c.reflinks = dir
+	return dir
+}
+
+func (c *common) benchIn(t testing.TB, parent, name, driver string) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: filepath.Join(parent, driver+"-"+name), driver: driver, common: c}
 	if err := os.MkdirAll(b.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -141,12 +198,18 @@ func (c *common) bench(t testing.TB, name, driver string) *bench {
 func (b *bench) graph() string   { return filepath.Join(b.dir, "graph") }
 func (b *bench) runRoot() string { return filepath.Join(b.dir, "run") }
 
-// args is a command line; "@name" is the input file of that name.
+// out is where verbs write that write files.
+func (b *bench) out() string { return filepath.Join(b.dir, "out") }
+
+// args is a command line; "@name" is the input file of that name, "%name" the output file.
 func (b *bench) args(words ...string) []string {
 	out := []string{b.common.binary, "--graph", b.graph(), "--run", b.runRoot(), "--storage-driver", b.driver}
 	for _, w := range words {
 		if name, ok := strings.CutPrefix(w, "@"); ok {
 			w = b.common.file(name)
+		}
+		if name, ok := strings.CutPrefix(w, "%"); ok {
+			w = filepath.Join(b.out(), name)
 		}
 		out = append(out, w)
 	}
@@ -154,7 +217,7 @@ func (b *bench) args(words ...string) []string {
 }
 
 func (b *bench) env() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.common.dir, "TMPDIR=" + b.common.dir, "CONTAINERS_STORAGE_CONF=/dev/null"}
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.common.dir, "TMPDIR=" + b.common.dir, "CONTAINERS_STORAGE_CONF=" + b.common.file("storage.conf")}
 }
 
 // strata runs the command undisturbed and demands success.
@@ -227,7 +290,7 @@ func copyStore(t testing.TB, from, to string) {
 func (b *bench) clear() {
 	b.t.Helper()
 	unmountAll(b.t, b.dir)
-	for _, root := range []string{b.graph(), b.runRoot()} {
+	for _, root := range []string{b.graph(), b.runRoot(), b.out()} {
 		if err := os.RemoveAll(root); err != nil {
 			b.t.Fatal(err)
 		}
@@ -253,6 +316,9 @@ func (b *bench) restore() {
 	b.t.Helper()
 	b.clear()
 	copyStore(b.t, b.common.template(b.t, b.driver), b.dir)
+	if err := os.Mkdir(b.out(), 0o700); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // template returns the directory of the driver's template, which is made once.

@@ -5,37 +5,35 @@ package faulttest_test
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
-	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/faulttest"
 )
 
-// TestErrors lets calls of each verb fail for want of space, or by the disk's fault.
-func TestErrors(t *testing.T) {
+// fails lets calls of the verb fail for want of space, or by the disk's fault.
+func (x *trial) fails(seed int) {
+	x.t.Helper()
 	causes := []unix.Errno{unix.ENOSPC, unix.EIO, unix.EDQUOT}
-	each(t, faulttest.Mutating, func(t *testing.T, x *trial) {
-		few := most(t, 3)
-		for i, n := range sample(len(x.calls), few) {
-			for j, cause := range causes {
-				// In a sample each call fails for one of the causes only.
-				if few >= len(x.calls) || i%len(causes) == j {
-					x.fail(n, faulttest.Mutating, cause)
-				}
+	few := most(x.t, 2)
+	for i, n := range sample(len(x.calls), few, seed) {
+		for j, cause := range causes {
+			// In a sample each call fails for one of the causes only.
+			if few >= len(x.calls) || (i+seed)%len(causes) == j {
+				x.fail(n, faulttest.Mutating, cause)
 			}
 		}
-	})
+	}
 }
 
-// TestDescriptors lets opening fail, as when there are no descriptors left.
-func TestDescriptors(t *testing.T) {
-	each(t, faulttest.Opening, func(t *testing.T, x *trial) {
-		for _, n := range sample(len(x.calls), most(t, 1)) {
-			x.fail(n, faulttest.Opening, unix.EMFILE)
-		}
-	})
+// starves lets opening fail, as when there are no descriptors left.
+func (x *trial) starves(seed int) {
+	x.t.Helper()
+	for _, n := range sample(len(x.opened), most(x.t, 1), seed) {
+		x.fail(n, faulttest.Opening, unix.EMFILE)
+	}
 }
 
 // fail lets one call fail. The verb reports the cause, or can do without what failed
@@ -55,17 +53,20 @@ func (x *trial) fail(n int, class faulttest.Class, cause unix.Errno) {
 	switch {
 	case f.Error != "":
 		p.breaks("%s: %s", whenFailed, f.Error)
-	case r.Exited() == 0 && !maps.Equal(f.Before, x.after.After):
+	case r.Exited() == 0 && (!maps.Equal(f.Before, x.after.After) || !slices.Equal(x.outputs(), x.written)):
 		p.breaks("reports success, without what was to be done; %s", r.Stderr)
 		p.only(f.Before)
 	case r.Exited() > 0 && !strings.Contains(r.Stdout+r.Stderr, cause.Error()):
 		p.breaks("the message does not name the cause: %s", r.Stderr)
 	}
 	p.compare(whenFailed, f.Before)
-	p.leaked = append(p.leaked, p.listing().between(p.old, p.new)...)
+	p.compareOutputs(false)
+	p.leaked = append(p.leaked, p.listing().between(p.old, p.made)...)
 	if f.Error == "" {
 		f.After = f.Before
-		p.again(f)
+		if f, ok := p.settled(f); ok {
+			p.again(f)
+		}
 	}
 	p.report()
 }

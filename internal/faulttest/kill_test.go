@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/stratastore/strata/internal/faulttest"
 	"github.com/stratastore/strata/internal/testutil"
 )
@@ -36,15 +38,13 @@ func most(t testing.TB, few int) int {
 	}
 }
 
-// sample returns up to most numbers from 1 to n, the first and the last among them.
-func sample(n, most int) []int {
+// sample returns up to most numbers from 1 to n, others for each seed: so that many verbs
+// that have most of their steps in common try all of these.
+func sample(n, most, seed int) []int {
 	var out []int
-	step := max(1, float64(n-1)/float64(max(1, most-1)))
-	for x := 1.0; x < float64(n)+0.5; x += step {
-		out = append(out, int(x))
-	}
-	if len(out) > 0 {
-		out[len(out)-1] = n
+	most = min(n, most)
+	for i := range most {
+		out = append(out, (i*n/most+seed)%n+1)
 	}
 	return out
 }
@@ -53,18 +53,21 @@ func sample(n, most int) []int {
 type trial struct {
 	*bench
 	verb   verb
-	calls  []string
+	calls  []string // those that change something
+	opened []string // those that open something
 	before findings
 	after  findings
-	// listings before and after, with the garbage collected.
-	old, new listing
-	tally    tally
+	// written are the files that the verb writes outside of the store.
+	written []string
+	// listings before and after, with the garbage collected, and what there may be before that.
+	old, new, made listing
+	tally          tally
 }
 
 // tally counts what was tried and found.
 type tally struct{ points, broken, leaked int }
 
-// newTrial runs the verb undisturbed.
+// newTrial runs the verb undisturbed and counts its calls of the class.
 func newTrial(b *bench, v verb, class faulttest.Class) *trial {
 	b.t.Helper()
 	x := &trial{bench: b, verb: v}
@@ -79,9 +82,12 @@ func newTrial(b *bench, v verb, class faulttest.Class) *trial {
 	if r.Exited() != 0 {
 		b.t.Fatalf("undisturbed: exit %d: %s", r.Exited(), r.Stderr)
 	}
-	x.calls = r.Calls
+	x.calls, x.written = r.Calls, x.outputs()
+	x.made = x.listing()
 	x.after = x.examine(true)
-	x.new = x.listing()
+	if x.new = x.listing(); !v.garbage {
+		x.made = x.new
+	}
 	for _, f := range []findings{x.before, x.after} {
 		if f.Error != "" {
 			b.t.Fatal(f.Error)
@@ -99,6 +105,38 @@ func (x *trial) ready() {
 	}
 	if x.verb.plant != nil {
 		x.verb.plant(x.bench)
+	}
+}
+
+// countOpened runs the verb undisturbed once more and counts what it opens.
+func (x *trial) countOpened() {
+	x.t.Helper()
+	x.ready()
+	x.opened = x.traced(faulttest.Plan{Class: faulttest.Opening}, x.verb.args...).Calls
+}
+
+// outputs are the files outside of the store, each with all that is to be said of it.
+func (x *trial) outputs() []string {
+	x.t.Helper()
+	return testutil.Tree(x.t, x.out(), testutil.IgnoreRoot, testutil.IgnoreMtime)
+}
+
+// compareOutputs demands of the files outside of the store that each is whole, and when
+// the verb is done that all are there and no others. Until then there may be one with a
+// name of its own, which begins with a dot.
+func (p *point) compareOutputs(done bool) {
+	p.t.Helper()
+	now := p.outputs()
+	if done {
+		if diff := cmp.Diff(p.written, now); diff != "" {
+			p.breaks("files outside of the store: %s", diff)
+		}
+		return
+	}
+	for _, line := range now {
+		if !slices.Contains(p.written, line) && !strings.HasPrefix(line, `".`) {
+			p.breaks("outside of the store there is %s", line)
+		}
 	}
 }
 
@@ -150,6 +188,7 @@ func (p *point) compare(when string, got state) {
 			if when == whenDone || when == whenFailed && strings.HasSuffix(now, "live true") {
 				p.breaks("%s: %s is %q, not %q", when, key, now, new)
 			}
+		case key == p.verb.gradual && when != whenDone && now != "" && !strings.Contains(now, "BROKEN"):
 		case old == "" && new == "" && strings.HasPrefix(key, "layer "):
 			if when != whenFound {
 				p.leaked = append(p.leaked, fmt.Sprintf("%s: %s: %s", when, key, now))
@@ -188,6 +227,16 @@ func (p *point) look(when string) (f findings, ok bool) {
 	return f, true
 }
 
+// settled does what a person does about mounts that are left.
+func (p *point) settled(f findings) (findings, bool) {
+	p.t.Helper()
+	if p.verb.settle == nil {
+		return f, true
+	}
+	_, _ = p.try(p.verb.settle...) // nothing may be mounted
+	return p.look(whenCollected)
+}
+
 // again runs the verb once more, where it was not done, and demands its result.
 func (p *point) again(f findings) {
 	done := maps.Equal(f.After, p.after.After) && !maps.Equal(p.before.After, p.after.After)
@@ -196,6 +245,7 @@ func (p *point) again(f findings) {
 			p.breaks("the verb again: %v", err)
 		}
 	}
+	p.compareOutputs(true)
 	if f, ok := p.look(whenDone); ok {
 		if !maps.Equal(f.After, p.after.After) {
 			p.breaks("done again: not what the verb leads to")
@@ -227,18 +277,8 @@ func (p *point) only(now state) {
 	}
 }
 
-// TestKill kills each verb before some, or all, of its calls.
-func TestKill(t *testing.T) {
-	each(t, faulttest.Mutating, func(t *testing.T, x *trial) {
-		for _, n := range sample(len(x.calls), most(t, 3)) {
-			x.kill(n)
-		}
-	})
-}
-
-// each runs try for every verb and driver.
-func each(t *testing.T, class faulttest.Class, try func(t *testing.T, x *trial)) {
-	t.Helper()
+// TestVerbs kills each verb before some, or all, of its calls, and lets them fail.
+func TestVerbs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute or more")
 	}
@@ -254,14 +294,33 @@ func each(t *testing.T, class faulttest.Class, try func(t *testing.T, x *trial))
 				}
 				t.Run(v.name+"/"+driver, func(t *testing.T) {
 					t.Parallel()
-					x := newTrial(c.bench(t, v.name, driver), v, class)
-					try(t, x)
-					t.Logf("%-26s %-8s %4d calls, %4d points: %d broken, %d leaked", v.name, driver, len(x.calls), x.tally.points, x.tally.broken, x.tally.leaked)
-					x.clear()
+					newTrial(c.benchFor(t, v, driver), v, faulttest.Mutating).all(i)
 				})
 			}
 		}
 	})
+}
+
+// all tries whatever can go wrong.
+func (x *trial) all(seed int) {
+	x.t.Helper()
+	for _, n := range sample(len(x.calls), most(x.t, 3), seed) {
+		x.kill(n)
+	}
+	x.summarize("kill", x.calls)
+	x.fails(seed)
+	x.summarize("error", x.calls)
+	x.countOpened()
+	x.starves(seed)
+	x.summarize("descriptors", x.opened)
+	x.clear()
+}
+
+// summarize writes a line for scripts/faults.
+func (x *trial) summarize(kind string, calls []string) {
+	x.t.Helper()
+	x.t.Logf("%-26s %-8s %-12s %4d calls, %4d points: %d broken, %d leaked", x.verb.name, x.driver, kind, len(calls), x.tally.points, x.tally.broken, x.tally.leaked)
+	x.tally = tally{}
 }
 
 func (x *trial) kill(n int) {
@@ -281,7 +340,12 @@ func (x *trial) kill(n int) {
 	f, ok := p.look(whenFound)
 	if ok {
 		p.sameEngine()
-		p.leaked = append(p.leaked, p.listing().between(p.old, p.new)...)
+		f, ok = p.settled(f)
+	}
+	if ok {
+		// What a copy was making in a container or layer is the next copy's to remove.
+		p.leaked = append(p.leaked, p.listing().without("/.strata-copy-").between(p.old, p.new)...)
+		p.compareOutputs(false)
 		p.again(f)
 	}
 	p.report()

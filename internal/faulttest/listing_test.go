@@ -5,6 +5,7 @@ package faulttest_test
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -74,10 +75,17 @@ func plain(rel string) string {
 // optional are names that may be there or not: what the other engine makes when it
 // opens a store (on-disk format, 1.1), copies of record files, and answers of probes.
 func optional(rel string) bool {
-	return strings.HasPrefix(rel, "run/") && strings.HasSuffix(rel, "-locks") || rel == "graph/mounts" || rel == "graph/tmp" || rel == "graph/userns.lock" || rel == "graph/strata" ||
+	return strings.HasPrefix(rel, "run/") && strings.HasSuffix(rel, "-locks") || rel == "graph/mounts" || rel == "graph/tmp" || rel == "graph/userns.lock" || rel == "graph/strata" || rel == "graph/overlay/backingFsBlockDev" ||
 		strings.HasPrefix(rel, "graph/strata/backup") && !strings.Contains(rel, ".tmp-") ||
 		strings.HasPrefix(rel, "run/overlay/") && (strings.HasSuffix(rel, "-true") || strings.HasSuffix(rel, "-false")) ||
 		strings.HasSuffix(rel, ".lock") && !strings.Contains(rel, "tmp/") && !strings.Contains(rel, "tempdirs/")
+}
+
+// without leaves out what has a text in its name.
+func (l listing) without(text string) listing {
+	out := maps.Clone(l)
+	maps.DeleteFunc(out, func(name string, _ int) bool { return strings.Contains(name, text) })
+	return out
 }
 
 // between reports each name that is there more often, or less often, than in both

@@ -30,7 +30,7 @@ func (s stop) counts(class Class, watch string) bool {
 		return isFile(s.handle(arg(s.regs, 0)))
 	case controls:
 		request := arg(s.regs, 1)
-		return request == unix.FICLONE || request == unix.FICLONERANGE
+		return request == unix.FICLONE || request == unix.FICLONERANGE || request == unix.FIDEDUPERANGE
 	}
 	return true
 }

@@ -17,12 +17,24 @@ type verb struct {
 	args  []string
 	// driver, when not empty, is the only one that it is tried with.
 	driver string
+	// gradual is an object that the verb changes step by step, so that a disturbance
+	// leaves it anywhere in between; done again, it is as wanted.
+	gradual string
+	// settle is what a person does about mounts that a killed verb left.
+	settle []string
+	// garbage: what the verb makes belongs to nothing, so that gc removes it.
+	garbage bool
+	// reflinks: the store is on a file system where files can share data.
+	reflinks bool
 }
 
 // verbs are the mutating verbs of the command. What is made has an ID of its own, so
 // that a second attempt at something that was done is refused.
 func verbs() []verb {
 	words := func(w ...string) []string { return w }
+	release := words("unmount", "--force", "work")
+	named := [][]string{{"add-names", "--name", "localhost/second:1", "localhost/victim:1"}}
+	twins := [][]string{{"import-layer", "--id", id("twin"), "--file", "@large.tar"}, {"import-layer", "--id", id("other"), "--file", "@large.tar"}}
 	commit := words("commit", "--created", "0", "--name", "localhost/commit:1", "work")
 	return []verb{
 		{name: "create-layer", args: words("create-layer", "--id", id("new"), "--name", "new", "lone")},
@@ -66,6 +78,38 @@ func verbs() []verb {
 		{name: "rmi", args: words("rmi", "localhost/victim:1")},
 		{name: "rmi-force", args: words("rmi", "--force", "localhost/app:1")},
 		{name: "rm", args: words("rm", "keep", "work")},
+		{name: "applydiff", args: words("applydiff", "--file", "@last.tar", "lone")},
+		{name: "applydiff-fresh", args: words("applydiff", "--file", "@last.tar", "empty")},
+		{name: "applydiff-link", args: words("applydiff", "--file", "@linked.tar", "lone")},
+		{name: "applydiff-mounted", prepare: [][]string{{"mount", "empty"}}, args: words("applydiff", "--file", "@last.tar", "empty"), gradual: "layer " + id("empty")},
+		{name: "applydiff-staging", args: words("applydiff-using-staging-dir", "empty", "@tree"), driver: "overlay"},
+		{name: "copy-new", args: words("copy", "@item", "work:/etc/item"), settle: release},
+		{name: "copy-over", args: words("copy", "@item", "work:/made"), settle: release, gradual: "layer of " + id("work")},
+		{name: "copy-tree", args: words("copy", "@tree", "work:/new"), settle: release, gradual: "layer of " + id("work")},
+		{name: "copy-merge", args: words("copy", "@tree", "work:/etc"), settle: release, gradual: "layer of " + id("work")},
+		{name: "copy-between", args: words("copy", "--chown", "1:2", "keep:/etc", "work:/kept/etc"), settle: words("unmount", "--force", "work", "keep"), gradual: "layer of " + id("work")},
+		{name: "copy-out", args: words("copy", "lone:/opt", "%opt"), settle: words("unmount", "--force", "lone")},
+		{name: "dedup", prepare: twins, args: words("dedup"), reflinks: true},
+		{name: "create-storage-layer", args: words("create-storage-layer", "--id", id("new"), "lone"), garbage: true},
+		{name: "unmount-again", prepare: [][]string{{"mount", "work"}, {"mount", "work"}}, args: words("unmount", "work")},
+		{name: "unmount-image", prepare: [][]string{{"mount", "--read-only", "localhost/app:1"}}, args: words("unmount", "localhost/app:1")},
+		{name: "unmount-several", prepare: [][]string{{"mount", "work", "keep", "empty"}}, args: words("unmount", "work", "keep", "empty")},
+		{name: "mount-layer", args: words("mount", "empty")},
+		{name: "mount-options", args: words("mount", "--opt", "ro", "work")},
+		{name: "mount-several", args: words("mount", "work", "keep"), settle: words("unmount", "--force", "work", "keep")},
+		{name: "get-container-run-dir", args: words("get-container-run-dir", "keep")},
+		{name: "get-image-dir", args: words("get-image-dir", "bare")},
+		{name: "get-image-run-dir", args: words("get-image-run-dir", "bare")},
+		{name: "shutdown-force", prepare: [][]string{{"mount", "work", "empty"}, {"mount", "--read-only", "localhost/app:1"}}, args: words("shutdown", "--force")},
+		{name: "delete-image-named", prepare: named, args: words("delete-image", "localhost/second:1")},
+		{name: "rmi-name", prepare: named, args: words("rmi", "localhost/second:1")},
+		{name: "rm-force", prepare: [][]string{{"mount", "work"}}, args: words("rm", "--force", "work")},
+		{name: "delete-several", args: words("delete", "keep", "work", "localhost/victim:1")},
+		{name: "du", args: words("du")},
+		{name: "save", args: words("save", "--output", "%image.tar", "localhost/app:1")},
+		{name: "save-docker", args: words("save", "--format", "docker-archive", "--output", "%image.tar", "localhost/app:1")},
+		{name: "diff-file", args: words("diff", "--file", "%diff.tar", "lone")},
+		{name: "get-data-file", args: words("get-image-data", "--file", "%item", "bare", "old")},
 		{name: "gc", plant: plantOrphans, args: words("gc")},
 		{name: "check-repair", plant: plantDamage, args: words("check", "--repair"), driver: "overlay"},
 	}
