@@ -33,6 +33,10 @@ type RepairReport struct {
 	Cured []Finding
 	// Left are those that stay, with the reason.
 	Left []RepairFailure
+	// Removed are the objects that went to cure the findings, in that order: damaged
+	// ones, what stood on them, and the layers that nothing else needed. Leftovers that
+	// no record spoke of are not among them.
+	Removed []Object
 	// Trash is the folder that holds what was removed, "" if nothing was.
 	Trash string
 }
@@ -65,6 +69,7 @@ func (s *Store) Repair(ctx context.Context, report *CheckReport, opts RepairOpti
 	if r.trash.used() {
 		out.Trash = r.trash.dir
 	}
+	out.Removed = r.removed
 	return out, nil
 }
 
@@ -76,6 +81,8 @@ type repairer struct {
 	trash  *trashBin
 	// done are the objects that were removed, or could not be.
 	done map[objectKey]error
+	// removed are those that were.
+	removed []Object
 }
 
 // ordered puts what users need first: containers, then images, then layers from the

@@ -94,6 +94,9 @@ func TestRepairRemoves(t *testing.T) {
 		done, err := s.Repair(ctx, report, strata.RepairOptions{Remove: true})
 		must(t, err)
 		wantEqual(t, "cured", []string{"content-digest layer bad"}, found(done.Cured))
+		wantEqual(t, "removed", []strata.Object{
+			{Kind: strata.KindImage, ID: "img1", Names: []string{"app:bad"}}, {Kind: strata.KindLayer, ID: "bad"},
+		}, done.Removed)
 		wantIDs(t, s, []string{"base", "good"}, []string{"img2"}, nil)
 		data, err := os.ReadFile(done.Trash + "/image-img1/record.json")
 		if err != nil || !strings.Contains(string(data), "app:bad") {

@@ -61,7 +61,19 @@ func (r *repairer) removeContainer(ctx context.Context, id container.ID) error {
 	if err := errors.Join(r.note(object, c.Record), r.keepLayer(object, c.Layer), r.keep(object, r.store.containers.DataDir(c.ID))); err != nil {
 		return err
 	}
-	return r.store.DeleteContainer(ctx, string(c.ID))
+	if err := r.store.DeleteContainer(ctx, string(c.ID)); err != nil {
+		return err
+	}
+	r.gone(KindContainer, string(c.ID), c.Names, c.Layer)
+	return nil
+}
+
+// gone notes an object that was removed, and layers that went with it.
+func (r *repairer) gone(kind Kind, id string, names []string, layers ...layer.ID) {
+	r.removed = append(r.removed, Object{Kind: kind, ID: id, Names: names})
+	for _, l := range layers {
+		r.removed = append(r.removed, Object{Kind: KindLayer, ID: string(l)})
+	}
 }
 
 func (r *repairer) removeImage(ctx context.Context, id image.ID) error {
@@ -88,8 +100,11 @@ func (r *repairer) removeImage(ctx context.Context, id image.ID) error {
 			return err
 		}
 	}
-	_, err = r.store.DeleteImage(ctx, string(i.ID), DeleteImageOptions{})
-	return err
+	if going, err = r.store.DeleteImage(ctx, string(i.ID), DeleteImageOptions{}); err != nil {
+		return err
+	}
+	r.gone(KindImage, string(i.ID), i.Names, going...)
+	return nil
 }
 
 // removeContainersOf removes the containers that are asked for and match, by their
@@ -159,7 +174,11 @@ func (r *repairer) removeBareLayer(ctx context.Context, id layer.ID) error {
 	if err := errors.Join(r.note(object, l.Record), r.keepLayer(object, id)); err != nil {
 		return err
 	}
-	return r.store.DeleteLayer(ctx, string(id))
+	if err := r.store.DeleteLayer(ctx, string(id)); err != nil {
+		return err
+	}
+	r.gone(KindLayer, string(id), l.Names)
+	return nil
 }
 
 func (r *repairer) unusedLayer(ctx context.Context, id layer.ID) (l layer.Layer, err error) {

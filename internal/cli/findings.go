@@ -55,8 +55,9 @@ type checkJSON struct {
 	Images     int           `json:"images"`
 	Containers int           `json:"containers"`
 	Bytes      int64         `json:"bytes-read"`
-	// Trash is the folder with what was removed.
-	Trash string `json:"trash,omitempty"`
+	// Removed are the objects that a repair removed, Trash is the folder that has them.
+	Removed []removedObjectJSON `json:"removed,omitempty"`
+	Trash   string              `json:"trash,omitempty"`
 }
 
 func newCheckJSON(r *strata.CheckReport, findings []findingJSON) checkJSON {

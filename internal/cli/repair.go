@@ -37,7 +37,8 @@ func repairHint(left []strata.Finding, force bool) string {
 }
 
 // repairResult shows what became of the findings. Lines for programs are those of
-// check with "cured" or the error, and a tab, in front.
+// check with "cured" or the error, and a tab, in front; then one with "removed", kind,
+// ID and names for each object that went.
 func repairResult(report *strata.CheckReport, fixed *strata.RepairReport) Result {
 	yes, no := true, false
 	list := []findingJSON{}
@@ -61,14 +62,11 @@ func repairResult(report *strata.CheckReport, fixed *strata.RepairReport) Result
 		list = append(list, one)
 	}
 	value := newCheckJSON(report, list)
-	value.Trash = fixed.Trash
-	out := Result{
-		Text: func(b *bytes.Buffer) { b.Write(text.Bytes()) },
-		JSON: value, Notes: []string{fmt.Sprintf("%d cured, %d left", len(fixed.Cured), len(fixed.Left))},
+	value.Trash, value.Removed = fixed.Trash, removedJSON(fixed.Removed)
+	for _, o := range fixed.Removed {
+		fmt.Fprintf(&text, "removed\t%s\t%s\t%s\n", o.Kind, o.ID, strings.Join(o.Names, " "))
 	}
-	if fixed.Trash != "" {
-		out.Notes = append(out.Notes, "What was removed is in "+fixed.Trash)
-	}
+	out := Result{Text: func(b *bytes.Buffer) { b.Write(text.Bytes()) }, JSON: value, Notes: repairNotes(fixed)}
 	switch {
 	case t.Len() > 0:
 		out.Table = func() (*table.Table, error) { return t, nil }
@@ -76,4 +74,35 @@ func repairResult(report *strata.CheckReport, fixed *strata.RepairReport) Result
 		out.Notes = checkResult(report).Notes
 	}
 	return out
+}
+
+// repairNotes sum up, and tell people what they do not have any more.
+func repairNotes(fixed *strata.RepairReport) []string {
+	notes := []string{fmt.Sprintf("%d cured, %d left", len(fixed.Cured), len(fixed.Left))}
+	for _, o := range fixed.Removed {
+		text := "Removed " + o.Kind.String() + " " + table.ShortID(o.ID)
+		if len(o.Names) > 0 {
+			text += " (" + strings.Join(o.Names, ", ") + ")"
+		}
+		notes = append(notes, text)
+	}
+	if fixed.Trash != "" {
+		notes = append(notes, "What was removed is in "+fixed.Trash)
+	}
+	return notes
+}
+
+// removedObjectJSON is an object that a repair removed.
+type removedObjectJSON struct {
+	Kind  string   `json:"kind"`
+	ID    string   `json:"id"`
+	Names []string `json:"names,omitempty"`
+}
+
+func removedJSON(removed []strata.Object) []removedObjectJSON {
+	var list []removedObjectJSON
+	for _, o := range removed {
+		list = append(list, removedObjectJSON{o.Kind.String(), o.ID, o.Names})
+	}
+	return list
 }
