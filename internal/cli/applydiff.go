@@ -18,11 +18,7 @@ func applyDiffVerb() *Verb {
 		},
 		Options: []option.Option{option.Files(option.String(&file, "file,f", "Read the tar from a file instead of standard input"))},
 		Objects: []strata.Kind{strata.KindLayer},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			in, err := c.input(ctx, file)
 			if err != nil {
 				return err
@@ -33,7 +29,7 @@ func applyDiffVerb() *Verb {
 				return err
 			}
 			return c.Show(Result{JSON: applied{Layer: c.Args[0], Diff: string(got.Diff), Blob: string(got.Blob), Bytes: got.DiffSize}})
-		},
+		}),
 	}
 }
 

@@ -27,17 +27,13 @@ func applyStagedVerb() *Verb {
 			"layers as differences serve it (overlay), and only if the configuration enables partial images.",
 		Examples: []Example{{"Fill a new layer", "strata applydiff-using-staging-dir LAYER ./rootfs"}},
 		Objects:  []strata.Kind{strata.KindLayer}, Dirs: true,
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			got, err := applyStaged(ctx, c, store)
 			if err != nil {
 				return err
 			}
 			return c.Show(Result{JSON: applied{Layer: c.Args[0], Diff: string(got.Diff), Blob: string(got.Blob), Bytes: got.DiffSize}})
-		},
+		}),
 	}
 }
 

@@ -38,15 +38,11 @@ func changesVerb() *Verb {
 			{"Compare with a layer further down", "strata changes LAYER BASE"},
 		},
 		Objects: []strata.Kind{strata.KindLayer, strata.KindContainer},
-		Run:     changes,
+		Run:     onStore(changes),
 	}
 }
 
-func changes(ctx context.Context, c *Call) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func changes(ctx context.Context, c *Call, store *strata.Store) error {
 	arg, err := c.layer(ctx, store, c.Args[0])
 	if err != nil {
 		return err
@@ -84,11 +80,7 @@ func diffSizeVerb() *Verb {
 		Args: "LAYER [BASE]", Min: 1, Max: 2,
 		Examples: []Example{{"See how much a container wrote", "strata diffsize web"}},
 		Objects:  []strata.Kind{strata.KindLayer, strata.KindContainer},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			arg, err := c.layer(ctx, store, c.Args[0])
 			if err != nil {
 				return err
@@ -102,7 +94,7 @@ func diffSizeVerb() *Verb {
 				JSON:  size,
 				Table: func() (*table.Table, error) { return table.New(table.Size(size)), nil },
 			})
-		},
+		}),
 	}
 }
 

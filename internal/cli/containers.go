@@ -18,17 +18,13 @@ func containersVerb() *Verb {
 			{"List the containers", "strata containers"},
 			{"Print names and images with jq", "strata containers --json | jq -r '.[] | [.names[0], .image] | @tsv'"},
 		},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			list, err := store.Containers(ctx)
 			if err != nil {
 				return err
 			}
 			return c.Show(containerList(ctx, c, store, list))
-		},
+		}),
 	}
 }
 

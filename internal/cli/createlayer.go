@@ -51,11 +51,7 @@ func createLayerVerb() *Verb {
 			{"Make a layer on top of it", "strata create-layer base"},
 		},
 		Options: o.options(), Objects: []strata.Kind{strata.KindLayer},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			opts, err := o.store(c.Args)
 			if err != nil {
 				return err
@@ -65,7 +61,7 @@ func createLayerVerb() *Verb {
 				return err
 			}
 			return c.Show(created(l.ID, l.Names, l.Record, func() (any, error) { return richLayer(l) }))
-		},
+		}),
 	}
 }
 

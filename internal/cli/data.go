@@ -58,17 +58,13 @@ func listDataVerb(kind strata.Kind) *Verb {
 	return dataVerb(kind, &Verb{
 		Summary: "List the data items of " + article(kind), Min: 1, JSON: true,
 		Examples: []Example{{"List the items", fmt.Sprintf("strata list-%s-data NAME", kind)}},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			items, err := store.ListBigData(ctx, kind, c.ofKind(ctx, store, kind))
 			if err != nil {
 				return err
 			}
 			return c.Show(Result{Text: printLines(items), JSON: nilIfEmpty(items), Rich: func() (any, error) { return never(items), nil }})
-		},
+		}),
 	}, "list", kind.String(), "data")
 }
 
@@ -123,17 +119,15 @@ func setDataVerb(kind strata.Kind) *Verb {
 		Detail:   "The item comes from standard input or --file and replaces one of the same name.",
 		Examples: []Example{{"Attach a file", fmt.Sprintf("strata set-%s-data --file notes.txt NAME notes", kind)}},
 		Options:  []option.Option{option.Files(option.String(&file, "file,f", "Read from a file instead of standard input"))},
-		Run:      func(ctx context.Context, c *Call) error { return setData(ctx, c, kind, file) },
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
+			return setData(ctx, c, store, kind, file)
+		}),
 	}, "set", kind.String(), "data")
 }
 
 // setData looks for the object before it reads, so that nobody who mistyped its name is
 // left waiting for standard input.
-func setData(ctx context.Context, c *Call, kind strata.Kind, file string) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func setData(ctx context.Context, c *Call, store *strata.Store, kind strata.Kind, file string) error {
 	name := c.ofKind(ctx, store, kind)
 	if _, err := store.ListBigData(ctx, kind, name); err != nil {
 		return err
@@ -192,17 +186,13 @@ func dataSizeVerb(kind strata.Kind) *Verb {
 	return dataVerb(kind, &Verb{
 		Summary: "Print the size of a data item of " + article(kind) + " in bytes", Min: 2,
 		Examples: []Example{{"Print the size", fmt.Sprintf("strata get-%s-data-size NAME ITEM", kind)}},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			size, err := store.BigDataSize(ctx, kind, c.ofKind(ctx, store, kind), c.Args[1])
 			if err != nil {
 				return err
 			}
 			return c.Text(size, fmt.Sprint(size))
-		},
+		}),
 	}, "get", kind.String(), "data", "size")
 }
 
@@ -210,16 +200,12 @@ func dataDigestVerb(kind strata.Kind) *Verb {
 	return dataVerb(kind, &Verb{
 		Summary: "Print the digest of a data item of " + article(kind), Min: 2,
 		Examples: []Example{{"Print the digest of an image's manifest", fmt.Sprintf("strata get-%s-data-digest NAME manifest", kind)}},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			sum, err := store.BigDataDigest(ctx, kind, c.ofKind(ctx, store, kind), c.Args[1])
 			if err != nil {
 				return err
 			}
 			return c.Text(sum, sum.String())
-		},
+		}),
 	}, "get", kind.String(), "data", "digest")
 }

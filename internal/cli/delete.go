@@ -85,7 +85,9 @@ func deleteImageVerb() *Verb {
 			{"See which layers would go", "strata delete-image --test debian"},
 		},
 		Objects: []strata.Kind{strata.KindImage},
-		Run:     func(ctx context.Context, c *Call) error { return deleteImages(ctx, c, test) },
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
+			return deleteImages(ctx, c, store, test)
+		}),
 	}
 	v.Options = append(v.Options, option.Bool(&test, "test,t", "Remove nothing, only list what would be removed"))
 	return v
@@ -97,11 +99,7 @@ type deletedImage struct {
 	Error  string   `json:"error,omitempty"`
 }
 
-func deleteImages(ctx context.Context, c *Call, test bool) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func deleteImages(ctx context.Context, c *Call, store *strata.Store, test bool) error {
 	outcomes := map[string]deletedImage{}
 	for _, arg := range c.Args {
 		gone, err := store.DeleteImage(ctx, c.image(ctx, store, arg), strata.DeleteImageOptions{DryRun: test})

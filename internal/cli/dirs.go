@@ -9,17 +9,13 @@ import (
 // dirVerb is a verb that makes and prints a directory for an object.
 func dirVerb(v *Verb, kind strata.Kind, dir func(context.Context, *strata.Store, string) (string, error)) *Verb {
 	v.Group, v.Objects, v.Min, v.Max = groupData, []strata.Kind{kind}, 1, 1
-	v.Run = func(ctx context.Context, c *Call) error {
-		store, err := c.Store(ctx)
-		if err != nil {
-			return err
-		}
+	v.Run = onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 		path, err := dir(ctx, store, c.ofKind(ctx, store, kind))
 		if err != nil {
 			return err
 		}
 		return c.Text(path, path)
-	}
+	})
 	return v
 }
 

@@ -28,15 +28,11 @@ func duVerb() *Verb {
 		},
 		Options: []option.Option{option.Bool(&summary, "summary", "Show only the totals")},
 		Objects: allKinds(),
-		Run:     func(ctx context.Context, c *Call) error { return du(ctx, c, summary) },
+		Run:     onStore(func(ctx context.Context, c *Call, store *strata.Store) error { return du(ctx, c, store, summary) }),
 	}
 }
 
-func du(ctx context.Context, c *Call, summary bool) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func du(ctx context.Context, c *Call, store *strata.Store, summary bool) error {
 	if summary && len(c.Args) > 0 {
 		return usagef("leave the names out for the totals", "--summary and names exclude each other")
 	}

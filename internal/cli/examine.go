@@ -13,11 +13,7 @@ import (
 // skips the others without a word.
 func examineVerb[T any](v *Verb, look func(context.Context, *Call, *strata.Store, string) (T, error), show func(context.Context, *strata.Store, []T) (Result, error)) *Verb {
 	v.Min, v.Max, v.JSON = 1, unlimited, true
-	v.Run = func(ctx context.Context, c *Call) error {
-		store, err := c.Store(ctx)
-		if err != nil {
-			return err
-		}
+	v.Run = onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 		var found []T
 		for _, arg := range c.Args {
 			object, err := look(ctx, c, store, arg)
@@ -32,7 +28,7 @@ func examineVerb[T any](v *Verb, look func(context.Context, *Call, *strata.Store
 			return err
 		}
 		return c.Show(r)
-	}
+	})
 	return v
 }
 

@@ -33,15 +33,11 @@ func existsVerb() *Verb {
 			option.Bool(&o.container, "container,c", "Only a container counts"),
 		},
 		Objects: allKinds(),
-		Run:     func(ctx context.Context, c *Call) error { return exists(ctx, c, o) },
+		Run:     onStore(func(ctx context.Context, c *Call, store *strata.Store) error { return exists(ctx, c, store, o) }),
 	}
 }
 
-func exists(ctx context.Context, c *Call, o *existsOptions) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func exists(ctx context.Context, c *Call, store *strata.Store, o *existsOptions) error {
 	answers := map[string]bool{}
 	var order []string
 	for _, arg := range c.Args {

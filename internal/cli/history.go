@@ -27,11 +27,7 @@ func historyVerb() *Verb {
 			{"Print the steps only", "strata history --json app:1.2 | jq -r '.[].\"created-by\"'"},
 		},
 		Objects: []strata.Kind{strata.KindImage},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			img, err := oci.FindImage(ctx, store, c.Args[0])
 			if err != nil {
 				return err
@@ -41,7 +37,7 @@ func historyVerb() *Verb {
 				return err
 			}
 			return c.Show(historyResult(c, steps))
-		},
+		}),
 	}
 }
 

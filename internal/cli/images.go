@@ -24,17 +24,13 @@ func imagesVerb() *Verb {
 			{"Print only the IDs", "strata images --quiet"},
 		},
 		Options: []option.Option{option.Bool(&quiet, "quiet,q", "Print only the IDs")},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			list, err := store.Images(ctx)
 			if err != nil {
 				return err
 			}
 			return c.Show(imageList(ctx, c, store, list, quiet))
-		},
+		}),
 	}
 }
 

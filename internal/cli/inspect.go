@@ -22,15 +22,11 @@ func inspectVerb() *Verb {
 			{"Print the command that an image runs", "strata inspect debian | jq -c '.[0].config.config.Cmd'"},
 		},
 		Objects: allKinds(),
-		Run:     inspect,
+		Run:     onStore(inspect),
 	}
 }
 
-func inspect(ctx context.Context, c *Call) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func inspect(ctx context.Context, c *Call, store *strata.Store) error {
 	snap, err := store.Snapshot(ctx)
 	if err != nil {
 		return err

@@ -24,17 +24,13 @@ func layersVerb() *Verb {
 			option.Bool(&tree, "tree,t", "Show parents and children as a tree"),
 			option.Bool(&quick, "quick,q", "Print only the IDs"),
 		},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			snap, err := store.Snapshot(ctx)
 			if err != nil {
 				return err
 			}
 			return c.Show(layerList(c, snap, tree, quick))
-		},
+		}),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/internal/cli/option"
 )
 
@@ -18,15 +19,11 @@ func metadataVerb() *Verb {
 		Examples: []Example{{"Print the text alone", "strata metadata --quiet CONTAINER"}},
 		Options:  []option.Option{option.Bool(&quiet, "quiet,q", "Do not print the names")},
 		Objects:  allKinds(),
-		Run:      func(ctx context.Context, c *Call) error { return metadata(ctx, c, quiet) },
+		Run:      onStore(func(ctx context.Context, c *Call, store *strata.Store) error { return metadata(ctx, c, store, quiet) }),
 	}
 }
 
-func metadata(ctx context.Context, c *Call, quiet bool) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func metadata(ctx context.Context, c *Call, store *strata.Store, quiet bool) error {
 	known := map[string]string{}
 	for _, arg := range c.Args {
 		text, err := store.Metadata(ctx, c.object(ctx, store, arg))

@@ -99,15 +99,11 @@ func unmountVerb() *Verb {
 		},
 		Options: []option.Option{option.Bool(&force, "force,f", "Unmount whatever the count of mounts is")},
 		Objects: []strata.Kind{strata.KindContainer, strata.KindLayer, strata.KindImage},
-		Run:     func(ctx context.Context, c *Call) error { return unmount(ctx, c, force) },
+		Run:     onStore(func(ctx context.Context, c *Call, store *strata.Store) error { return unmount(ctx, c, store, force) }),
 	}
 }
 
-func unmount(ctx context.Context, c *Call, force bool) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func unmount(ctx context.Context, c *Call, store *strata.Store, force bool) error {
 	var gone []string
 	var states []mountState
 	for _, arg := range c.Args {
@@ -134,15 +130,11 @@ func mountedVerb() *Verb {
 			{"Let a script ask", `test -n "$(strata mounted web)"`},
 		},
 		Objects: []strata.Kind{strata.KindContainer, strata.KindLayer},
-		Run:     mounted,
+		Run:     onStore(mounted),
 	}
 }
 
-func mounted(ctx context.Context, c *Call) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func mounted(ctx context.Context, c *Call, store *strata.Store) error {
 	t := table.New("NAME", "MOUNTS")
 	var lines []string
 	var states []mountState

@@ -17,17 +17,13 @@ func getNamesVerb() *Verb {
 		Args: "NAME", Min: 1, Max: 1, JSON: true,
 		Examples: []Example{{"Print all names of an image", "strata get-names debian"}},
 		Objects:  allKinds(),
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			names, err := store.Names(ctx, c.object(ctx, store, c.Args[0]))
 			if err != nil {
 				return err
 			}
 			return c.Text(never(names), names...)
-		},
+		}),
 	}
 }
 

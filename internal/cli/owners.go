@@ -56,11 +56,7 @@ func containerOwnersVerb() *Verb {
 // empty says that empty lists are printed in text.
 func ownersVerb(v *Verb, title string, empty bool, ask ownersFunc) *Verb {
 	v.Min, v.Max, v.JSON = 1, unlimited, true
-	v.Run = func(ctx context.Context, c *Call) error {
-		store, err := c.Store(ctx)
-		if err != nil {
-			return err
-		}
+	v.Run = onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 		var found []owners
 		for _, arg := range c.Args {
 			id, uids, gids, err := ask(ctx, store, arg)
@@ -74,7 +70,7 @@ func ownersVerb(v *Verb, title string, empty bool, ask ownersFunc) *Verb {
 			}
 		}
 		return c.showOwners(found, empty)
-	}
+	})
 	return v
 }
 

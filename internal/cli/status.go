@@ -17,15 +17,11 @@ func statusVerb() *Verb {
 			{"See which driver is used", "strata status"},
 			{"Look at another store", "strata status --graph /mnt/store --run /run/store"},
 		},
-		Run: status,
+		Run: onStore(status),
 	}
 }
 
-func status(ctx context.Context, c *Call) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func status(ctx context.Context, c *Call, store *strata.Store) error {
 	items, err := store.Status(ctx)
 	if err != nil {
 		return err
@@ -57,16 +53,12 @@ func shutdownVerb() *Verb {
 			{"Let go of the store, to move or delete its directory", "strata shutdown"},
 		},
 		Options: []option.Option{option.Bool(&force, "force,f", "Unmount all layers first")},
-		Run:     func(ctx context.Context, c *Call) error { return shutdown(ctx, c, force) },
+		Run:     onStore(func(ctx context.Context, c *Call, store *strata.Store) error { return shutdown(ctx, c, store, force) }),
 	}
 }
 
-func shutdown(ctx context.Context, c *Call, force bool) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = store.Shutdown(ctx, force)
+func shutdown(ctx context.Context, c *Call, store *strata.Store, force bool) error {
+	_, err := store.Shutdown(ctx, force)
 	var busy *strata.MountedError
 	switch {
 	case err == nil:
@@ -88,15 +80,11 @@ func wipeVerb() *Verb {
 		Examples: []Example{
 			{"Empty a store that is not the system's", "strata wipe --graph /tmp/graph --run /tmp/run"},
 		},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			if err := store.Wipe(ctx); err != nil {
 				return err
 			}
 			return c.Show(Result{JSON: ""})
-		},
+		}),
 	}
 }

@@ -14,11 +14,7 @@ func storageLayersVerb() *Verb {
 		Name: "storage-layers", Group: groupLayers, Summary: "List the layers that the storage driver has", JSON: true,
 		Detail:   "A layer that is here and not in `strata layers` is a leftover.",
 		Examples: []Example{{"Find layers without a record", "diff <(strata storage-layers) <(strata layers --quick | sort)"}},
-		Run: func(ctx context.Context, c *Call) error {
-			store, err := c.Store(ctx)
-			if err != nil {
-				return err
-			}
+		Run: onStore(func(ctx context.Context, c *Call, store *strata.Store) error {
 			ids, err := store.DriverLayers(ctx)
 			if err != nil {
 				return err
@@ -28,7 +24,7 @@ func storageLayersVerb() *Verb {
 				lines = append(lines, string(id))
 			}
 			return c.Show(Result{Text: printLines(lines), JSON: lines, Rich: func() (any, error) { return never(lines), nil }})
-		},
+		}),
 	}
 }
 

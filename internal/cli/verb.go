@@ -61,6 +61,17 @@ type Verb struct {
 	Run func(ctx context.Context, c *Call) error
 }
 
+// onStore is the Run of a verb that begins with opening the store.
+func onStore(run func(ctx context.Context, c *Call, store *strata.Store) error) func(ctx context.Context, c *Call) error {
+	return func(ctx context.Context, c *Call) error {
+		store, err := c.Store(ctx)
+		if err != nil {
+			return err
+		}
+		return run(ctx, c, store)
+	}
+}
+
 // Example is a command line and what it is for.
 type Example struct {
 	// Purpose is a sentence without a full stop.

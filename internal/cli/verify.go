@@ -21,15 +21,11 @@ func verifyVerb() *Verb {
 			{"Verify one image with all its layers", "strata verify debian:12"},
 		},
 		Objects: allKinds(),
-		Run:     verify,
+		Run:     onStore(verify),
 	}
 }
 
-func verify(ctx context.Context, c *Call) error {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return err
-	}
+func verify(ctx context.Context, c *Call, store *strata.Store) error {
 	var names []string
 	for _, arg := range c.Args {
 		names = append(names, c.object(ctx, store, arg))
