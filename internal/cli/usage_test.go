@@ -179,7 +179,7 @@ func TestVerbFirst(t *testing.T) {
 		{"glued value", "-svfs layers", "layers -svfs"},
 		{"help", "-j help load", "help -j load"},
 		{"unknown verb", "-j foo layers", "-j foo layers"},
-		{"behind two dashes", "-- layers", "-- layers"},
+		{"behind two dashes", "-- layers", "layers"},
 		{"a lone dash", "- layers", "- layers"},
 		{"family first", "-j volume ls -q", "volume ls -j -q"},
 		{"option before a family's verb", "volume --filter name=x -j list", "volume list --filter name=x -j"},
