@@ -2,6 +2,7 @@ package strata
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/stratastore/strata/errdefs"
@@ -41,8 +42,34 @@ func newRoots(opts Options) (roots, error) {
 	return r, nil
 }
 
-// sameFile compares paths with their links resolved as far as they exist.
-func sameFile(a, b string) bool { return resolved(a) == resolved(b) }
+// setAdditional takes the additional stores. The store itself can not be one of them: it
+// would wait for its own locks for ever.
+func (r *roots) setAdditional(dirs []string) error {
+	for _, dir := range dirs {
+		for _, own := range []struct{ what, dir string }{{"graph root", r.graph}, {"image store", r.image}} {
+			if own.dir != "" && sameFile(dir, own.dir) {
+				return errdefs.WithHint(fmt.Errorf("%w: additional image store %s is the %s itself", errdefs.ErrInvalid, dir, own.what),
+					"leave it out of additionalimagestores: the store is searched first in any case")
+			}
+		}
+	}
+	r.additional = dirs
+	return nil
+}
+
+// sameFile compares paths with their links resolved as far as they exist, and what is
+// there, which may be mounted in both places.
+func sameFile(a, b string) bool {
+	if resolved(a) == resolved(b) {
+		return true
+	}
+	there, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	here, err := os.Stat(b)
+	return err == nil && os.SameFile(there, here)
+}
 
 func resolved(path string) string {
 	if r, err := filepath.EvalSymlinks(path); err == nil {

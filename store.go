@@ -124,8 +124,11 @@ func (s *Store) openDriver(ctx context.Context) (err error) {
 		return err
 	}
 	s.driver.driver, s.driver.name, s.driver.reason = d, d.Name(), reason
-	s.roots.additional, err = choice.ImageStores(d.Name())
-	return err
+	additional, err := choice.ImageStores(d.Name())
+	if err != nil {
+		return err
+	}
+	return s.roots.setAdditional(additional)
 }
 
 func (s *Store) choice() graphdriver.Choice {

@@ -29,7 +29,7 @@ const (
 func kindHints() []kindHint {
 	return []kindHint{
 		{syscall.ENOSPC, "free some space, for example with `strata delete-image`, and run the command again"},
-		{syscall.EROFS, "the file system is mounted read-only: remount it, or name another store with --graph"},
+		{syscall.EROFS, "the file system is mounted read-only: remount it, or read the store as an additional one of another: --graph DIR --storage-opt imagestore=STORE"},
 		{layer.ErrHasChildren, "delete the layers on top of it first; `strata layers --tree` shows them"},
 		{layer.ErrUsedByImage, "delete the image, and its layers go with it: `strata delete-image`"},
 		{layer.ErrUsedByContainer, "delete the container, and its layer goes with it: `strata delete-container`"},
