@@ -107,7 +107,7 @@ func (c *checker) contents(ctx context.Context) error {
 	}
 	for _, f := range v.sorted() {
 		switch {
-		case f.Problem == ProblemContentMissing: // known from the names
+		case f.Problem == ProblemContentMissing, c.hasNoContent(f): // known from the names
 		case f.Kind == KindLayer:
 			c.layers = append(c.layers, f)
 		case f.Kind == KindImage:

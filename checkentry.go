@@ -36,7 +36,7 @@ func (t *treeCheck) leftOut(h *tar.Header) bool {
 // differs says what is not as in the tar; "" if all is.
 func (t *treeCheck) differs(h *tar.Header, st *unix.Stat_t, name string) string {
 	if h.Typeflag == tar.TypeLink {
-		return "" // its content is the other name's
+		return t.sameFile(h, st) // the rest is the other name's
 	}
 	format := typeBits(h.Typeflag)
 	if format == 0 || t.store.opts.Rootless && (format == unix.S_IFCHR || format == unix.S_IFBLK) {

@@ -38,6 +38,7 @@ func (c *checker) checkLinks() error {
 		if err != nil {
 			continue // reported already
 		}
+		c.wrongParent(table, l, p)
 		for _, reason := range c.linkReasons(table, l, p) {
 			repair := RepairRelink
 			if p.home.readOnly {

@@ -53,8 +53,8 @@ func (c *checker) layerIs(l *layer.Layer, p Problem, repair Repair, format strin
 
 // checkPlace looks whether the driver has the layer, and its mount.
 func (c *checker) checkPlace(ctx context.Context, l *layer.Layer) error {
-	_, err := c.store.place(l.ID)
-	has := err == nil
+	p, err := c.store.place(l.ID)
+	has := err == nil && p.hasContent()
 	if errors.Is(err, graphdriver.ErrNotSupported) {
 		has, err = c.store.driver.get().Exists(ctx, graphdriver.ID(l.ID))
 	}
@@ -175,6 +175,7 @@ func (c *checker) checkImages() {
 				c.images = append(c.images, f)
 			}
 		}
+		c.checkDigests(i)
 		if lacksManifest(i) && !c.beingStored(i) {
 			c.images = append(c.images, imageFinding(i, ProblemManifestMissing, RepairReload, "it has no manifest, so engines can not list or use it"))
 		}

@@ -71,7 +71,7 @@ func (v *layerVerifier) compareTree(ctx context.Context, headers []*tar.Header) 
 	if headers == nil || len(v.layer.UIDMap) > 0 || len(v.layer.GIDMap) > 0 || len(v.place.copies) > 0 || v.store.foreignForm(v.place) {
 		return nil
 	}
-	t := &treeCheck{layerVerifier: v, want: map[string]*tar.Header{}, parents: map[string]bool{}, gone: map[string]bool{}}
+	t := &treeCheck{layerVerifier: v, want: map[string]*tar.Header{}, parents: map[string]bool{}, gone: map[string]bool{}, opaque: map[string]bool{}}
 	if v.store.driver.name == vfsDriver && v.layer.Parent != "" {
 		below, err := v.store.place(v.layer.Parent)
 		if err != nil {
@@ -109,9 +109,10 @@ type treeCheck struct {
 	// root is the layer's tree; nothing that lies in it leads out.
 	root *rootfd.Root
 	// want are the entries of the tar by their clean names, parents the directories
-	// that they lie in, gone the names that are whited out.
-	want          map[string]*tar.Header
-	parents, gone map[string]bool
+	// that they lie in, gone the names that are whited out, opaque the directories in which
+	// everything below is.
+	want                  map[string]*tar.Header
+	parents, gone, opaque map[string]bool
 	// below is the tree that this one was copied from (vfs), or "".
 	below string
 	found []Finding
@@ -133,6 +134,8 @@ func (t *treeCheck) expect(headers []*tar.Header) {
 		}
 		base := path.Base(name)
 		switch {
+		case base == whiteoutOpaque:
+			t.opaque[path.Dir(name)] = true
 		case strings.HasPrefix(base, whiteoutPrefix+whiteoutPrefix):
 		case strings.HasPrefix(base, whiteoutPrefix):
 			t.gone[path.Join(path.Dir(name), strings.TrimPrefix(base, whiteoutPrefix))] = true
@@ -149,6 +152,7 @@ func (t *treeCheck) run(ctx context.Context) []Finding {
 		}
 		t.entry(name, h)
 	}
+	t.deletions()
 	err := filepath.WalkDir(t.place.diff, func(p string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -162,7 +166,9 @@ func (t *treeCheck) run(ctx context.Context) []Finding {
 			if e.IsDir() {
 				return fs.SkipDir
 			}
+			return ctx.Err()
 		}
+		t.marks(rel, p)
 		return ctx.Err()
 	})
 	if err != nil && ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) {
@@ -207,7 +213,7 @@ func (t *treeCheck) add(change, name, format string, args ...any) {
 	if len(t.found) >= maxFileFindings {
 		return
 	}
-	f := layerFinding(t.layer, ProblemContentModified, RepairReload, format, args...)
+	f := layerFinding(t.layer, ProblemContentModified, RepairRebuild, format, args...)
 	f.Change, f.Path, f.Bytes = change, name, 0
 	t.found = append(t.found, f)
 }

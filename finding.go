@@ -57,6 +57,8 @@ const (
 	ProblemMountCount
 	// ProblemUnreadable: reading failed for a reason that is none of the above.
 	ProblemUnreadable
+	// ProblemParentWrong: the record names another layer below than the layer's ID proves.
+	ProblemParentWrong
 )
 
 // Repair is what would cure a Finding.
@@ -81,12 +83,14 @@ const (
 	RepairRemoveLayer
 	RepairRemoveImage
 	RepairRemoveContainer
-	// RepairRecord: note size and digest of the data item as it is.
+	// RepairRecord: note size and digest of the data item, or what else the record says, as it is.
 	RepairRecord
 	// RepairCollect: garbage collection removes it.
 	RepairCollect
 	// RepairCount: the count is set to what the kernel has; mounting does that, too.
 	RepairCount
+	// RepairRebuild: the layer is unpacked once more, from its own tar.
+	RepairRebuild
 )
 
 // Finding is one thing that is not as it should be.
@@ -98,7 +102,8 @@ type Finding struct {
 	// ReadOnly is set for objects of additional stores, which are never repaired.
 	ReadOnly bool
 	Problem  Problem
-	// Layer is the missing layer (ProblemParentMissing, ProblemLayerMissing).
+	// Layer is the missing layer (ProblemParentMissing, ProblemLayerMissing), or the right one
+	// (ProblemParentWrong).
 	Layer layer.ID
 	// Image is the missing image (ProblemImageMissing).
 	Image string
@@ -158,6 +163,7 @@ var problemNames = map[Problem]string{
 	ProblemLeftover:        "leftover",
 	ProblemMountCount:      "mount-count",
 	ProblemUnreadable:      "unreadable",
+	ProblemParentWrong:     "parent-wrong",
 }
 
 // IsDamage reports whether something is lost or wrong. The others are leftovers, which
@@ -185,9 +191,10 @@ var repairTexts = map[Repair]string{
 	RepairRemoveLayer:     "remove the layer and what stands on it",
 	RepairRemoveImage:     "remove the image",
 	RepairRemoveContainer: "remove the container",
-	RepairRecord:          "record the item as it is",
+	RepairRecord:          "record it as it is",
 	RepairCollect:         "collect it as garbage",
 	RepairCount:           "set the count to what is mounted",
+	RepairRebuild:         "unpack the layer again from its own tar",
 }
 
 // String says in words what the repair does.
@@ -205,6 +212,7 @@ var repairWords = map[Repair]string{
 	RepairRecord:          "record",
 	RepairCollect:         "collect",
 	RepairCount:           "count",
+	RepairRebuild:         "rebuild",
 }
 
 // Word is a word for programs: "relink". It does not change.

@@ -50,6 +50,8 @@ type layerPlace struct {
 	dir string
 	// diff holds the layer's own files; with vfs those of its ancestors, too.
 	diff string
+	// elsewhere: diff is in an additional layer store.
+	elsewhere bool
 	// copies are older contents of a layer whose owners were changed, newest first.
 	copies []string
 }
@@ -95,8 +97,10 @@ func (p *layerPlace) complete(driver string) error {
 	if driver != overlayDriver {
 		return nil
 	}
-	if target, err := os.Readlink(p.diff); err == nil && filepath.IsAbs(target) {
-		p.diff = target
+	if _, err := os.Lstat(filepath.Join(p.dir, "additionallayer")); err == nil {
+		if target, err := os.Readlink(p.diff); err == nil && filepath.IsAbs(target) {
+			p.diff, p.elsewhere = target, true
+		}
 	}
 	for n := 1; ; n++ {
 		path := filepath.Join(p.dir, "diff"+strconv.Itoa(n))
@@ -109,6 +113,16 @@ func (p *layerPlace) complete(driver string) error {
 		}
 		p.copies = append(p.copies, path)
 	}
+}
+
+// hasContent reports whether the layer's files are where they belong. What lies in an
+// additional layer store is that store's to tell.
+func (p *layerPlace) hasContent() bool {
+	if p.elsewhere {
+		return true
+	}
+	info, err := os.Lstat(p.diff)
+	return err == nil && info.IsDir()
 }
 
 // composefs reports whether only the maker of the layer can read it (on-disk format, 4.13).

@@ -70,6 +70,9 @@ func (o *orphanScan) scanOverlay(home string) error {
 // scanNotes looks for interrupted writes of the driver's notes in a layer's directory.
 func (o *orphanScan) scanNotes(dir, id string) error {
 	entries, err := list(dir)
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil // a finding about the layer
+	}
 	for _, e := range entries {
 		if e.Type().IsRegular() && tempFile.MatchString(e.Name()) {
 			o.add(orphanFile, KindLayer, id, filepath.Join(dir, e.Name()), "temporary file of an interrupted write")
@@ -87,6 +90,8 @@ func (o *orphanScan) scanLayerDirs(dir string) error {
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
+		case !e.IsDir() && hexID.MatchString(e.Name()) && !o.layers[e.Name()]:
+			o.add(orphanFile, KindLayer, e.Name(), path, "something that is no directory, in the place of a layer")
 		case !e.IsDir() || o.layers[e.Name()] || graphdriver.ID(e.Name()).Validate() != nil:
 		case probeDir.MatchString(e.Name()):
 			o.old(orphanTree, KindLayer, path, "directory of an interrupted test of the driver")

@@ -54,16 +54,17 @@ type RepairFailure struct {
 // also removes the layers that only it needs. A cancelled call leaves the findings
 // that were not reached.
 func (s *Store) Repair(ctx context.Context, report *CheckReport, opts RepairOptions) (*RepairReport, error) {
-	r := &repairer{store: s, opts: opts, report: report, trash: s.newTrash(time.Now()), done: map[objectKey]error{}}
+	r := &repairer{
+		store: s, opts: opts, report: report, trash: s.newTrash(time.Now()),
+		done: map[objectKey]error{}, rebuilt: map[layer.ID]error{},
+	}
 	out := &RepairReport{}
-	for _, f := range r.ordered(report.Findings) {
-		if err := ctx.Err(); err != nil {
+	if err := r.all(ctx, report.Findings, out); err != nil {
+		return nil, err
+	}
+	if len(out.Cured) > 0 {
+		if err := r.follow(ctx, out); err != nil {
 			return nil, err
-		}
-		if err := r.cure(ctx, f); err != nil {
-			out.Left = append(out.Left, RepairFailure{f, err})
-		} else {
-			out.Cured = append(out.Cured, f)
 		}
 	}
 	if r.trash.used() {
@@ -71,6 +72,21 @@ func (s *Store) Repair(ctx context.Context, report *CheckReport, opts RepairOpti
 	}
 	out.Removed = r.removed
 	return out, nil
+}
+
+// all cures findings one after the other.
+func (r *repairer) all(ctx context.Context, findings []Finding, out *RepairReport) error {
+	for _, f := range r.ordered(findings) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.cure(ctx, f); err != nil {
+			out.Left = append(out.Left, RepairFailure{f, err})
+		} else {
+			out.Cured = append(out.Cured, f)
+		}
+	}
+	return nil
 }
 
 // repairer is one run.
@@ -83,6 +99,10 @@ type repairer struct {
 	done map[objectKey]error
 	// removed are those that were.
 	removed []Object
+	// cleared: notes of the driver that were wrong have been taken away.
+	cleared bool
+	// rebuilt are the layers that were unpacked again, or could not be.
+	rebuilt map[layer.ID]error
 }
 
 // ordered puts what users need first: containers, then images, then layers from the
@@ -90,6 +110,8 @@ type repairer struct {
 func (r *repairer) ordered(in []Finding) []Finding {
 	rank := func(f Finding) int {
 		switch {
+		case f.Repair == RepairRecord && f.Kind != KindContainer:
+			return -1 // more may be well then
 		case f.Repair == RepairCollect:
 			return 3
 		case f.Kind == KindContainer:
@@ -119,12 +141,13 @@ func (r *repairer) cure(ctx context.Context, f Finding) error {
 	case RepairRestoreRecords:
 		return r.restoreRecords(ctx, f)
 	case RepairRelink:
-		_, err := r.store.layers.Relink(ctx, layer.ID(f.ID))
-		return err
+		return r.relink(ctx, layer.ID(f.ID))
+	case RepairRebuild:
+		return r.rebuild(ctx, layer.ID(f.ID))
 	case RepairCount:
 		return r.resetCount(ctx, layer.ID(f.ID))
 	case RepairRecord:
-		return r.recordItem(ctx, f)
+		return r.mend(ctx, f)
 	case RepairCollect:
 		return r.collect(ctx, f)
 	case RepairReload, RepairRemoveLayer, RepairRemoveImage, RepairRemoveContainer:

@@ -21,6 +21,9 @@ import (
 // errNotAsked: only removing the object cures it.
 var errNotAsked = errdefs.New(errdefs.ErrUnsupported, "it would have to be removed, which was not asked for")
 
+// errGoing: what stands on the object leads back to it.
+var errGoing = errdefs.New(errdefs.ErrCorrupt, "it stands on itself")
+
 // remove takes the object of a finding away; once for all of its findings.
 func (r *repairer) remove(ctx context.Context, f Finding) error {
 	if !r.opts.Remove || f.Kind == KindContainer && !r.opts.Containers {
@@ -33,6 +36,7 @@ func (r *repairer) removeObject(ctx context.Context, key objectKey) error {
 	if err, was := r.done[key]; was {
 		return err
 	}
+	r.done[key] = errGoing // records may lead in a circle
 	var err error
 	switch key.kind {
 	case KindContainer:

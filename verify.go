@@ -19,6 +19,9 @@ type VerifyOptions struct {
 	// for its layers and data items, a container for its layer, its image and its
 	// data items. None means everything.
 	Objects []string
+	// Trees also compares the files of each layer with its tar, as Check does: names too many,
+	// lost marks of deletions, other attributes.
+	Trees bool
 	// Workers read side by side; 0 means as many as there are processors.
 	Workers int
 	// Progress, when not nil, is told how far it is, at least after every object and
@@ -98,7 +101,7 @@ type verifyJob struct {
 
 func newVerifier(s *Store, e *exam, opts VerifyOptions) *verifier {
 	v := &verifier{
-		store: s, exam: e, workers: opts.Workers, progress: opts.Progress,
+		store: s, exam: e, workers: opts.Workers, progress: opts.Progress, trees: opts.Trees,
 		layersOf: e.layerIndex(), imagesOf: e.imageIndex(), containersOf: e.containerIndex(),
 	}
 	if v.workers <= 0 {

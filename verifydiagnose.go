@@ -158,7 +158,7 @@ func (d *diagnosis) conclude(got digest.Digest) []Finding {
 	case got != want:
 		d.found = append(d.found, layerFinding(d.layer, ProblemContentDigest, RepairReload, "its tar has digest %s, recorded is %s", got, want))
 	case !d.sameSize(d.size):
-		f := layerFinding(d.layer, ProblemContentSize, RepairReload, "its tar has %d bytes, recorded are %d", d.size, d.layer.DiffSize)
+		f := layerFinding(d.layer, ProblemContentSize, RepairRecord, "its tar has %d bytes, recorded are %d", d.size, d.layer.DiffSize)
 		f.Want, f.Got = fmt.Sprint(d.layer.DiffSize), fmt.Sprint(d.size)
 		return append(d.found, f)
 	}

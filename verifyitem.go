@@ -131,6 +131,9 @@ func (it dataItem) compare(read func(int)) Finding {
 		f.Problem, f.Want, f.Got = ProblemDataDigest, it.digest.String(), got.digest.String()
 		f.Reason = fmt.Sprintf("data item %q has digest %s, recorded is %s", it.finding.Item, f.Got, f.Want)
 	}
+	if f.Kind == KindImage && f.Problem != 0 && err == nil && got.digest != "" && (got.digest == it.digest || named(it.finding.Item, got.digest)) {
+		f.Repair = RepairRecord // the item is right, its record is not
+	}
 	return f
 }
 

@@ -55,7 +55,7 @@ func findDamage(ctx context.Context, store Store, img image.Image, progress Prog
 	d := damage{map[layer.ID]bool{}, map[string]bool{}}
 	task := progress.Start("verify "+short(string(img.ID)), -1)
 	var before int64
-	report, err := store.Verify(ctx, strata.VerifyOptions{Objects: []string{string(img.ID)}, Progress: func(v strata.VerifyProgress) {
+	report, err := store.Verify(ctx, strata.VerifyOptions{Objects: []string{string(img.ID)}, Trees: true, Progress: func(v strata.VerifyProgress) {
 		task.Add(v.Bytes - before)
 		before = v.Bytes
 	}})
@@ -65,8 +65,8 @@ func findDamage(ctx context.Context, store Store, img image.Image, progress Prog
 	}
 	for _, f := range report.Findings {
 		switch {
-		case f.ReadOnly || f.Repair != strata.RepairReload:
-		case f.Kind == strata.KindLayer && f.Item == "":
+		case f.ReadOnly || f.Repair == strata.RepairNone:
+		case f.Kind == strata.KindLayer && f.Item == "" && f.Repair != strata.RepairRecord:
 			d.layers[layer.ID(f.ID)] = true
 		case f.Kind == strata.KindImage && f.ID == string(img.ID) && f.Item != "":
 			d.items[f.Item] = true
