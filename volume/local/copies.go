@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/mountapi"
@@ -42,7 +40,7 @@ func filler(ctx context.Context, dir string) func(string) error {
 		if err := tree.Copy(ctx, data, dir); err != nil {
 			return err
 		}
-		return tree.Sync(data)
+		return atomicfile.SyncFilesystem(data)
 	}
 }
 
@@ -98,7 +96,7 @@ func (d *Driver) Rename(ctx context.Context, name, newName string) error {
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		err := unix.Renameat2(unix.AT_FDCWD, d.path(name), unix.AT_FDCWD, d.path(newName), unix.RENAME_NOREPLACE)
+		err := atomicfile.RenameNew(d.path(name), d.path(newName))
 		switch {
 		case errors.Is(err, fs.ErrExist):
 			return volume.ErrExists

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/mountapi"
@@ -23,11 +21,7 @@ import (
 
 // still runs do while nobody uses the volume and nobody can begin to.
 func (d *Driver) still(ctx context.Context, name string, do func(p place, m metadata) error) error {
-	if err := errors.Join(ctx.Err(), checkName(name)); err != nil {
-		return err
-	}
-	p := d.place(name)
-	unlock, m, err := p.lock(ctx, true)
+	p, m, unlock, err := d.hold(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -108,7 +102,7 @@ func (d *Driver) duplicate(ctx context.Context, name, newName string, change fun
 			if err := tree.Copy(ctx, to.path(upperDir), p.path(upperDir)); err != nil {
 				return err
 			}
-			return d.internal("sync the copy", tree.Sync(to.path(upperDir)))
+			return d.internal("sync the copy", atomicfile.SyncFilesystem(to.path(upperDir)))
 		})
 	})
 	if err != nil {
@@ -164,13 +158,10 @@ func (d *Driver) commitDir(ctx context.Context, p place, base, dir string) error
 	defer held.Close()
 	err = tree.Copy(ctx, temp, merged.Path())
 	if err == nil {
-		err = tree.Sync(temp)
+		err = atomicfile.SyncFilesystem(temp)
 	}
 	if err == nil {
-		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE)
-	}
-	if errors.Is(err, unix.EEXIST) {
-		err = fmt.Errorf("%w: %w", errdefs.ErrExists, err)
+		err = atomicfile.RenameNew(temp, dir)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("commit to %s: %w", dir, err), tree.Remove(temp))

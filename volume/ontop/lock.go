@@ -21,6 +21,17 @@ const (
 	longestPoll = 20 * time.Millisecond
 )
 
+// hold locks a volume for a change and reads its metadata. After an error there is nothing
+// to unlock.
+func (d *Driver) hold(ctx context.Context, name string) (p place, m metadata, unlock func(), err error) {
+	if err := errors.Join(ctx.Err(), checkName(name)); err != nil {
+		return p, m, nil, err
+	}
+	p = d.place(name)
+	unlock, m, err = p.lock(ctx, true)
+	return p, m, unlock, err
+}
+
 // lock takes the flock of a volume, exclusive or shared, and reads the metadata under it. A
 // volume that is removed, or renamed, while this waits is ErrNoSuchVolume. The lock dies
 // with the process.

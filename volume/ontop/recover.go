@@ -71,11 +71,10 @@ func (d *Driver) recoverOne(ctx context.Context, name string) {
 // Settle leaves the user id with n mounts at most, after a process that died while it mounted
 // or unmounted. With nobody else the volume is unmounted.
 func (d *Driver) Settle(ctx context.Context, name, id string, n int) error {
-	if err := errors.Join(ctx.Err(), checkName(name), checkID(id)); err != nil {
+	if err := checkID(id); err != nil {
 		return err
 	}
-	p := d.place(name)
-	unlock, m, err := p.lock(ctx, true)
+	p, m, unlock, err := d.hold(ctx, name)
 	if err != nil {
 		return err
 	}
