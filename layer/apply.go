@@ -34,8 +34,8 @@ type ApplyOptions struct {
 // files in it, which takes the layer's place at once: when that fails or the process
 // dies, the layer is as before or as wanted.
 //
-// A layer that is mounted, or below one that is, and one of a driver without
-// graphdriver.Restager is written in place instead. When that fails or the process
+// A layer that is mounted, or below one that is, and one of a driver or on a file system
+// that can not exchange trees (graphdriver.Restager) is written in place instead. When that fails or the process
 // dies, the layer keeps what was written and has no digests any more.
 //
 // ErrUnknown, ErrIncomplete; errdefs.ErrCorrupt for a bad blob. Call it without

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
@@ -53,7 +54,11 @@ func (tx *ReadTx) mounted(ctx context.Context, id ID) (bool, error) {
 
 // whole changes a layer at once. When it fails, the layer is as it was, or as wanted.
 func (a *application) whole(ctx context.Context, tx *WriteTx, driver graphdriver.Restager, r *Record) error {
-	if err := a.restage(ctx, driver, r); err != nil {
+	err := a.restage(ctx, driver, r)
+	if a.staged == nil && errors.Is(err, errdefs.ErrUnsupported) {
+		return a.inPlace(ctx, tx, r)
+	}
+	if err != nil {
 		return err
 	}
 	x, err := a.plan(ctx, driver, r)

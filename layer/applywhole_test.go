@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/testutil"
 )
 
@@ -53,6 +56,33 @@ func TestApplyKeepsWhatIsThere(t *testing.T) {
 			wantFiles(t, s, child.ID, map[string]string{"two": "2", "etc/gone": ""})
 		}
 		if got := get(t, s, l.ID); got.DiffID != DiffID(testutil.Digest(more)) || len(got.Flags) > 0 {
+			t.Errorf("record %+v", got.Record)
+		}
+	})
+}
+
+// unable is a driver on a file system that can not exchange directories.
+type unable struct {
+	graphdriver.Driver
+	graphdriver.Lister
+	graphdriver.Restager
+}
+
+func (unable) Restage(context.Context, graphdriver.ID, bool) (graphdriver.Restaged, error) {
+	return nil, fmt.Errorf("exchange directories: %w", errdefs.ErrUnsupported)
+}
+
+func TestApplyWhereTreesCanNotBeExchanged(t *testing.T) {
+	eachDriver(t, func(t *testing.T, e *env) {
+		e.wrap = func(d graphdriver.Driver) graphdriver.Driver {
+			return unable{d, d.(graphdriver.Lister), d.(graphdriver.Restager)}
+		}
+		s := e.open(t)
+		l := load(t, s, "", baseTar(t))
+		more := testutil.Tar(t, testutil.Entry{Name: "two", Body: "2"})
+		apply(t, s, l.ID, more)
+		wantFiles(t, s, l.ID, map[string]string{"two": "2", "etc/hello": "hello\n"})
+		if got := get(t, s, l.ID); got.DiffID != DiffID(testutil.Digest(more)) {
 			t.Errorf("record %+v", got.Record)
 		}
 	})

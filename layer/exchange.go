@@ -142,22 +142,25 @@ func (s *Store) settleSplits(ctx context.Context, r *Record, x exchange) (now co
 	if err != nil {
 		return now, err
 	}
-	right, has := "", false
+	waiting := ""
 	switch {
 	case r.described(): // another engine has written a diff into the layer since
 		return now, errors.Join(removeFile(p.old), removeFile(p.new))
 	case files == x.NewFiles:
-		now, right, has = x.New, p.new, x.NewSplit
+		if now = x.New; x.NewSplit {
+			waiting = p.new
+		}
 	case files == x.OldFiles:
-		now, right, has = x.Old, p.old, x.OldSplit
-	}
-	if has {
-		if has, err = intoPlace(right, p.final); !has {
-			now = content{}
+		if now = x.Old; x.OldSplit {
+			waiting = p.old
 		}
 	}
-	if !has {
-		err = errors.Join(err, removeFile(p.final))
+	if waiting == "" {
+		err = removeFile(p.final)
+	} else if there, err := intoPlace(waiting, p.final); err != nil {
+		return now, err // all stay where they are, for the next attempt
+	} else if !there {
+		now = content{}
 	}
 	err = errors.Join(err, removeFile(p.old), removeFile(p.new))
 	if err == nil && s.durable() {
@@ -181,6 +184,9 @@ func (s *Store) generation(ctx context.Context, id ID) (string, error) {
 
 // intoPlace moves a file to its final place, where it may be already.
 func intoPlace(from, final string) (there bool, err error) {
+	if err := faults.Hit("layer.exchange.place", filepath.Dir(final)); err != nil {
+		return false, err
+	}
 	if err := os.Rename(from, final); err == nil || !isMissing(err) {
 		return err == nil, err
 	}

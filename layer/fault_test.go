@@ -22,7 +22,7 @@ var faultPoints = []string{
 	"atomicfile.create", "atomicfile.write", "atomicfile.sync", "atomicfile.rename", "atomicfile.syncdir",
 	"recordfile.token", "bigdata.put", "overlay.rename", "overlay.trash", "overlay.note",
 	"overlay.restage", "overlay.unpack", "overlay.replace", "vfs.restage", "vfs.replace",
-	"layer.split.move", "layer.exchange.split", "layer.exchange.settle",
+	"layer.split.move", "layer.exchange.split", "layer.exchange.settle", "layer.exchange.place",
 }
 
 // changesOf leaves out what a driver can not do.

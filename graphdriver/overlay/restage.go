@@ -44,10 +44,14 @@ func (s *staged) fillAgain(ctx context.Context, l layerDir) error {
 	if err := faults.Hit("overlay.restage", l.home.path); err != nil {
 		return err
 	}
-	for _, dir := range []string{s.tree, s.files()} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			return err
-		}
+	if err := os.Mkdir(s.tree, 0o700); err != nil {
+		return err
+	}
+	if err := graphdriver.CanSwap(s.tree); err != nil {
+		return err
+	}
+	if err := os.Mkdir(s.files(), 0o700); err != nil {
+		return err
 	}
 	return treecopy.Copy(ctx, s.files(), l.diff(), treecopy.Options{
 		Unprivileged: s.driver.rootless, IgnoreChownErrors: s.driver.settings.ignoreChownErrors,

@@ -41,6 +41,9 @@ func (s *staged) fillAgain(ctx context.Context, id graphdriver.ID) error {
 	if err := os.Mkdir(s.tree, 0o700); err != nil {
 		return err
 	}
+	if err := graphdriver.CanSwap(s.tree); err != nil {
+		return err
+	}
 	return treecopy.Copy(ctx, s.tree, s.home.Dir(id), treecopy.Options{
 		Unprivileged: s.driver.rootless, IgnoreChownErrors: s.driver.settings.ignoreChownErrors, AllXattrs: true, Share: s.shared,
 	})

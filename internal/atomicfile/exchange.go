@@ -2,6 +2,7 @@ package atomicfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -13,7 +14,7 @@ import (
 // what is at to is moved away first, to the name of from with ".old" behind it.
 // Nothing is synced.
 func Exchange(from, to string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_EXCHANGE)
+	err := swap(from, to)
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return os.Rename(from, to)
@@ -26,4 +27,21 @@ func Exchange(from, to string) error {
 		return &os.LinkError{Op: "exchange", Old: from, New: to, Err: err}
 	}
 	return nil
+}
+
+// Swap is Exchange where nothing may be missing for a moment: an errors.ErrUnsupported
+// where the file system can not swap, and an error when something is not there.
+func Swap(a, b string) error {
+	err := swap(a, b)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		err = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	if err != nil {
+		return &os.LinkError{Op: "exchange", Old: a, New: b, Err: err}
+	}
+	return nil
+}
+
+func swap(a, b string) error {
+	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 }
