@@ -4,8 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -251,6 +253,29 @@ func TestStorageOpts(t *testing.T) {
 		if diff := cmp.Diff(tt.want, s.load().DriverOptions()); diff != "" {
 			t.Errorf("STORAGE_OPTS=%q (-want +got):\n%s", tt.value, diff)
 		}
+	}
+}
+
+// TestForUser: without $HOME the home is the user's own, not that of who asks.
+func TestForUser(t *testing.T) {
+	vars := map[string]string{}
+	env := config.Env{Getenv: func(name string) (string, bool) { v, ok := vars[name]; return v, ok }, Home: "/elsewhere", Rootless: true}
+	for _, id := range []string{"0", "65534"} {
+		known, err := user.LookupId(id)
+		if err != nil {
+			continue // not on this system
+		}
+		uid, err := strconv.Atoi(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := env.ForUser(uid); got.UID != uid || got.Home != known.HomeDir || !got.Rootless {
+			t.Errorf("user %s: %d, home %s; want %s", id, got.UID, got.Home, known.HomeDir)
+		}
+	}
+	vars["HOME"] = "/home/of/variable"
+	if got := env.ForUser(0); got.Home != "/home/of/variable" {
+		t.Errorf("home %s", got.Home)
 	}
 }
 

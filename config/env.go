@@ -24,14 +24,21 @@ type Env struct {
 
 // SystemEnv describes the running process.
 func SystemEnv() Env {
-	env := Env{Getenv: os.LookupEnv, UID: os.Geteuid(), Rootless: rootless(os.LookupEnv)}
-	env.Home, _ = os.LookupEnv("HOME")
-	if env.Home == "" {
-		if u, err := user.LookupId(strconv.Itoa(env.UID)); err == nil {
-			env.Home = u.HomeDir
+	env := Env{Getenv: os.LookupEnv, Rootless: rootless(os.LookupEnv)}
+	return env.ForUser(os.Geteuid())
+}
+
+// ForUser returns e with another user. The home is $HOME; without it, the one that the
+// system has for the user. A process that is root of a user namespace asks for the user
+// outside.
+func (e Env) ForUser(uid int) Env {
+	e.UID, e.Home = uid, e.get("HOME")
+	if e.Home == "" {
+		if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+			e.Home = u.HomeDir
 		}
 	}
-	return env
+	return e
 }
 
 func (e Env) get(name string) string {

@@ -67,7 +67,7 @@ func System() Env {
 		env.Process = &Process{Executable: path, Environ: os.Environ(), In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	}
 	if uid, inside := userns.User(os.LookupEnv); inside {
-		env.Config.UID = uid // the store is that of the user outside
+		env.Config = env.Config.ForUser(uid) // the store is that of the user outside
 	}
 	return env
 }
