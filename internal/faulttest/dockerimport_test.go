@@ -158,20 +158,20 @@ func tryDockerImport(t *testing.T, b *bench, name, damaged, args string, seed in
 		}
 	}
 	x := newTrial(b, v, faulttest.Mutating)
-	for _, n := range spread(len(x.calls), most(t, 3), seed) {
+	for _, n := range sample(len(x.calls), most(t, 3), seed) {
 		x.kill(n)
 		untouched()
 	}
 	reportImport(x, "kill")
 	for i, cause := range []unix.Errno{unix.ENOSPC, unix.EIO, unix.EDQUOT} {
-		for _, n := range spread(len(x.calls), most(t, 1), 7*seed+i*len(x.calls)/3) {
+		for _, n := range sample(len(x.calls), most(t, 1), 7*seed+i*len(x.calls)/3) {
 			x.failImport(n, faulttest.Mutating, cause)
 			untouched()
 		}
 	}
 	reportImport(x, "error")
 	x = newTrial(b, v, faulttest.Opening)
-	for _, n := range spread(len(x.calls), most(t, 2), seed) {
+	for _, n := range sample(len(x.calls), most(t, 2), seed) {
 		x.failImport(n, faulttest.Opening, unix.EMFILE)
 		untouched()
 	}

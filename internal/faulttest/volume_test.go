@@ -340,7 +340,7 @@ func TestVolumes(t *testing.T) {
 
 func (x *volumeTrial) kills(seed int) {
 	x.t.Helper()
-	for _, n := range spread(len(x.calls), most(x.t, 2), seed) {
+	for _, n := range sample(len(x.calls), most(x.t, 2), seed) {
 		x.kill(n)
 	}
 	x.report("kill", x.calls)
@@ -350,7 +350,7 @@ func (x *volumeTrial) kills(seed int) {
 func (x *volumeTrial) fails(seed int) {
 	x.t.Helper()
 	causes := []unix.Errno{unix.ENOSPC, unix.EIO, unix.EDQUOT}
-	for _, n := range spread(len(x.calls), most(x.t, 1), seed) {
+	for _, n := range sample(len(x.calls), most(x.t, 1), seed) {
 		for i, cause := range causes {
 			// In a sample each call fails for one of the causes only.
 			if os.Getenv("STRATA_FAULTS") == "whole" || (seed+n)%len(causes) == i {
@@ -365,21 +365,10 @@ func (x *volumeTrial) fails(seed int) {
 func (x *volumeTrial) starves(seed int) {
 	x.t.Helper()
 	opened := x.undisturbed(faulttest.Opening)
-	for _, n := range spread(len(opened), most(x.t, 1), seed) {
+	for _, n := range sample(len(opened), most(x.t, 1), seed) {
 		x.fail(n, faulttest.Opening, unix.EMFILE)
 	}
 	x.report("descriptors", opened)
-}
-
-// spread returns up to most numbers from 1 to n, others for each seed: so that many verbs
-// that have most steps in common try all of these.
-func spread(n, most, seed int) []int {
-	var out []int
-	most = min(n, most)
-	for i := range most {
-		out = append(out, (i*n/most+seed)%n+1)
-	}
-	return out
 }
 
 func (x *volumeTrial) report(kind string, calls []string) {
