@@ -120,6 +120,10 @@ func (m *metadata) load() ([]saved, error) {
 				m.log.Warn("volume metadata is not readable and left alone", "volume", one.key, "error", err)
 				return nil
 			}
+			if CheckName(one.key) != nil || one.rec.Name != "" && !strings.EqualFold(one.rec.Name, one.key) {
+				m.log.Warn("volume metadata has an impossible name and is left alone", "volume", one.key, "name", one.rec.Name)
+				return nil
+			}
 			if value := refs.Get(key); value != nil {
 				if err := json.Unmarshal(value, &one.refs); err != nil {
 					m.log.Warn("volume references are not readable", "volume", one.key, "error", err)

@@ -50,10 +50,17 @@ func RequirePost(w http.ResponseWriter, r *http.Request, method string) error {
 	return Refuse(http.StatusMethodNotAllowed, "%s: requests are sent by POST", method)
 }
 
+// bodyTime is how long a request's JSON may take to arrive.
+const bodyTime = 10 * time.Second
+
 // ReadBody decodes a request's JSON of at most limit bytes into q; an empty one says nothing.
 // Errors are Refusals.
 func ReadBody(w http.ResponseWriter, r *http.Request, method string, limit int64, q any) error {
+	// A client that stops in the middle is not waited for, nor at the end of the server.
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder of tests has none
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	_ = conn.SetReadDeadline(time.Time{}) // or the answer would be broken off
 	var tooLong *http.MaxBytesError
 	if errors.As(err, &tooLong) {
 		return Refuse(http.StatusRequestEntityTooLarge, "%s: request has more than %d bytes", method, limit)

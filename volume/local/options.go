@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stratastore/strata/errdefs"
 )
@@ -42,6 +43,9 @@ func parseSpec(options map[string]string) (spec, error) {
 	var s spec
 	for _, key := range slices.Sorted(maps.Keys(options)) {
 		value := options[key]
+		if !utf8.ValidString(value) {
+			return spec{}, fmt.Errorf("%w: %s is not UTF-8, so it can not be recorded", ErrOption, key)
+		}
 		switch key {
 		case "type":
 			s.MountType = value

@@ -49,7 +49,8 @@ func (d *Driver) still(ctx context.Context, name string, do func(p place, m meta
 func (d *Driver) Discard(ctx context.Context, name string) error {
 	return d.still(ctx, name, func(p place, m metadata) error {
 		if m.Snapshot != "" {
-			return fmt.Errorf("discard the content of a snapshot: %w", errdefs.ErrReadOnly)
+			return errdefs.WithHint(fmt.Errorf("discard the content of a snapshot: %w", errdefs.ErrReadOnly),
+				"a clone of a snapshot can be changed")
 		}
 		base, err := d.base(ctx, p, m)
 		if err != nil {

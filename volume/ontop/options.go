@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -110,6 +111,9 @@ func (d *Driver) checkBase(base string) error {
 	}
 	if strings.ContainsRune(base, 0) {
 		return refuse("`base` has a zero byte in it")
+	}
+	if !utf8.ValidString(base) {
+		return refuse("`base` is not UTF-8, so it can not be recorded: give a symbolic link to it")
 	}
 	dir, err := os.Open(base)
 	switch {

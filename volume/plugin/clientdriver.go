@@ -3,7 +3,9 @@ package plugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"path/filepath"
 
 	"github.com/stratastore/strata/volume"
 )
@@ -77,6 +79,9 @@ func (c *Client) Path(ctx context.Context, name string) (string, error) {
 // Mount makes the data available to the user id.
 func (c *Client) Mount(ctx context.Context, name, id string) (string, error) {
 	answer, err := c.call(ctx, mount, request{Name: name, ID: id})
+	if err == nil && !filepath.IsAbs(answer.mountpoint()) {
+		return "", &RemoteError{Method: mount, Status: http.StatusOK, Text: fmt.Sprintf("answer has no path: %.100q", answer.mountpoint())}
+	}
 	return answer.mountpoint(), err
 }
 
