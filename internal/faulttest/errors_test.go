@@ -61,12 +61,14 @@ func (x *trial) fail(n int, class faulttest.Class, cause unix.Errno) {
 	}
 	p.compare(whenFailed, f.Before)
 	p.compareOutputs(false)
+	if p.verb.settle != nil {
+		_, _ = p.try(p.verb.settle...) // nothing may be mounted
+		f = p.examine(false)
+	}
 	p.leaked = append(p.leaked, p.listing().between(p.old, p.made)...)
 	if f.Error == "" {
 		f.After = f.Before
-		if f, ok := p.settled(f); ok {
-			p.again(f)
-		}
+		p.again(f)
 	}
 	p.report()
 }
