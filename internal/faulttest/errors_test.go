@@ -65,9 +65,10 @@ func (x *trial) fail(n int, class faulttest.Class, cause unix.Errno) {
 		_, _ = p.try(p.verb.settle...) // nothing may be mounted
 		f = p.examine(false)
 	}
-	p.leaked = append(p.leaked, p.listing().between(p.old, p.made)...)
+	p.leaked = append(p.leaked, p.listing().without(p.notes()).between(p.old, p.made)...)
 	if f.Error == "" {
 		f.After = f.Before
+		f = p.collectedBefore(f, n%2 == 0)
 		p.again(f)
 	}
 	p.report()

@@ -197,6 +197,7 @@ func (p *point) compare(when string, got state) {
 			p.breaks("%s: %s\n\t\tis  %s\n\t\twas %s\n\t\tor  %s", when, key, now, old, new)
 		}
 	}
+	p.leaked = append(p.leaked, p.strays(when, got)...)
 }
 
 // The moments of a comparison.
