@@ -80,6 +80,12 @@ func Open(t testing.TB, opts strata.Options) *Store {
 	return s
 }
 
+// Wrap is for a test that opens and closes stores by itself: nothing is checked when
+// the test ends.
+func Wrap(t testing.TB, inner *strata.Store, opts strata.Options) *Store {
+	return &Store{Store: inner, Options: opts, t: t}
+}
+
 // Again opens the same store once more, as another process would.
 func (s *Store) Again(t testing.TB) *Store {
 	t.Helper()
