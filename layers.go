@@ -257,9 +257,5 @@ func (s *Store) ApplyDiffWith(ctx context.Context, nameOrID string, diff io.Read
 	if l.ReadOnly {
 		return archive.Ingested{}, &UnknownError{Kind: KindLayer, Name: nameOrID}
 	}
-	in, err := s.layers.ApplyDiff(ctx, l.ID, diff, opts)
-	if err != nil {
-		return archive.Ingested{}, fmt.Errorf("apply diff to layer %s: %w", l.ID, err)
-	}
-	return in, nil
+	return s.layers.ApplyDiff(ctx, l.ID, diff, opts)
 }
