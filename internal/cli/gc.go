@@ -16,8 +16,9 @@ func gcVerb() *Verb {
 	return &Verb{
 		Name: "gc", Group: groupStore, Summary: "Remove what no record accounts for", JSON: true,
 		Detail: "Files and directories that interrupted programs left in the directories of layers, images and containers.\n" +
-			"Recorded objects, used or not, stay, except registered layers that nothing holds; so does what is mounted. It goes on after a failure. Each leftover is shown\n" +
-			"with its bytes and the reason why nothing needs it.",
+			"Recorded objects, used or not, stay, except registered layers that nothing holds, and layers of a load, import\n" +
+			"or commit that ended before there was an image. What is mounted stays. It goes on after a failure. Each\n" +
+			"leftover is shown with its bytes and the reason why nothing needs it.",
 		Examples: []Example{
 			{"See what would be removed", "strata gc --dry-run"},
 			{"Remove leftovers of more than a week ago", "strata gc --older-than 7d"},
