@@ -1,0 +1,99 @@
+package oci_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/storetest"
+	"github.com/stratastore/strata/oci"
+)
+
+func TestSaveAndLoadAgain(t *testing.T) {
+	base, top := twoLayers(t)
+	b := newBuilder(t)
+	b.name(b.image(amd64, base, top), "app:1")
+	b.name(b.image(amd64, base), "base:1")
+	s := storetest.New(t, "vfs")
+	loaded, err := load(t, s, b.dir(), oci.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := []oci.Selected{{Image: string(loaded[0].ID)}, {Image: string(loaded[1].ID)}}
+	tests := []struct {
+		name string
+		opts oci.SaveOptions
+	}{
+		{"oci gzip", oci.SaveOptions{Compression: archive.Gzip}},
+		{"oci zstd", oci.SaveOptions{Format: oci.OCIArchive, Compression: archive.Zstd}},
+		{"oci none", oci.SaveOptions{Format: oci.OCIArchive}},
+		{"oci dir", oci.SaveOptions{Format: oci.OCIDir, Compression: archive.Gzip}},
+		{"docker", oci.SaveOptions{Format: oci.DockerArchive}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "out")
+			if err := oci.SaveFile(t.Context(), s, path, images, tt.opts); err != nil {
+				t.Fatal(err)
+			}
+			other := storetest.New(t, "vfs")
+			got, err := load(t, other, path, oci.LoadOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != 2 || got[0].ID != loaded[0].ID || got[1].ID != loaded[1].ID {
+				t.Errorf("loaded %+v, saved %+v", got, loaded)
+			}
+			if again := diffs(t, other, "localhost/app:1"); !cmp.Equal(again, [][]byte{base, top}) {
+				t.Error("the layers differ")
+			}
+			if tt.opts.Format == oci.OCIDir {
+				return
+			}
+			second := filepath.Join(dir, "again")
+			if err := oci.SaveFile(t.Context(), s, second, images, tt.opts); err != nil {
+				t.Fatal(err)
+			}
+			one, err1 := os.ReadFile(path)
+			two, err2 := os.ReadFile(second)
+			if err1 != nil || err2 != nil || !bytes.Equal(one, two) {
+				t.Error("saving twice gives different archives")
+			}
+		})
+	}
+}
+
+func TestSaveLeavesNothingBehind(t *testing.T) {
+	base, _ := twoLayers(t)
+	s := storetest.New(t, "vfs")
+	if _, err := load(t, s, pack(t, dockerFiles(t, []string{"app:1"}, base), nil), oci.LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		images []oci.Selected
+		opts   oci.SaveOptions
+		kind   error
+	}{
+		{"unknown image", []oci.Selected{{Image: "docker.io/library/app:1"}, {Image: "nope"}}, oci.SaveOptions{}, errdefs.ErrNotFound},
+		{"compressed docker-archive", []oci.Selected{{Image: "docker.io/library/app:1"}}, oci.SaveOptions{Format: oci.DockerArchive, Compression: archive.Gzip}, errdefs.ErrInvalid},
+		{"unknown image in a directory", []oci.Selected{{Image: "nope"}}, oci.SaveOptions{Format: oci.OCIDir}, errdefs.ErrNotFound},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := oci.SaveFile(t.Context(), s, filepath.Join(dir, "out"), tt.images, tt.opts); !errors.Is(err, tt.kind) {
+				t.Errorf("error = %v", err)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
