@@ -103,6 +103,9 @@ func (p *pair) walkLine(t *testing.T, line string) {
 	if p.driver == "vfs" && strings.HasPrefix(line, "changes ") || strings.HasPrefix(line, "exists ") { // the old command walks a Go map
 		outcomes[0].out, outcomes[1].out = sortedLines(outcomes[0].out), sortedLines(outcomes[1].out)
 	}
+	if strings.HasPrefix(line, "delete-layer ") { // the same for its errors
+		outcomes[0].err, outcomes[1].err = sortedLines(outcomes[0].err), sortedLines(outcomes[1].err)
+	}
 	if diff := cmp.Diff(outcomes[0], outcomes[1], cmp.AllowUnexported(outcome{})); diff != "" {
 		t.Errorf("%q (-old +strata):\n%s", line, diff)
 	}
