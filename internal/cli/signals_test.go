@@ -13,10 +13,10 @@ import (
 // TestInterrupt sends signals to the program while it waits for input that never
 // comes: the first one ends the work in an orderly way, and nothing is left behind.
 func TestInterrupt(t *testing.T) {
-	dir := t.TempDir()
-	roots := []string{"--graph", filepath.Join(dir, "graph"), "--run", filepath.Join(dir, "run"), "--storage-driver", "vfs"}
 	for _, name := range []string{programName, classicName} {
 		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			roots := []string{"--graph", filepath.Join(dir, "graph"), "--run", filepath.Join(dir, "run"), "--storage-driver", "vfs"}
 			var errs bytes.Buffer
 			cmd := exec.Command(name, append(roots, "import-layer", "-i", "never")...)
 			cmd.Env = append(os.Environ(), "HOME="+dir, "CONTAINERS_STORAGE_CONF=/dev/null")
