@@ -107,7 +107,7 @@ func makingOps() []walkOp {
 				ID: newID, Parent: topID, Names: []string{"new1"}, BigData: []layer.Datum{{Key: "k", Data: []byte("v")}},
 			}, bytes.NewReader(walkTar("n", ".wh.f"))))
 		}},
-		{name: "import stack", partial: true, run: importStack},
+		{name: "import stack", partial: true, logs: true, run: importStack},
 		{name: "create image", late: errdefs.ErrExists, run: func(ctx context.Context, s *strata.Store) error {
 			return errOf(s.CreateImage(ctx, image.CreateOptions{
 				ID: newID, TopLayer: topID, Names: []string{"app:latest", "app:2"}, MoveNames: true, Metadata: "{}",

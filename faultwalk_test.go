@@ -45,7 +45,8 @@ type walkOp struct {
 	keep bool
 	// miscounts: what is unmounted may stay counted as mounted.
 	miscounts bool
-	// logs: what comes after the new state may fail, which is logged.
+	// logs: a step that the new state does not need may fail: what comes after it, which is
+	// logged, or a look whether there is anything to do.
 	logs bool
 	// lenient: a failure is logged, and the next process does it.
 	lenient bool
