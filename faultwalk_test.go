@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -78,7 +79,7 @@ var quiet = []string{
 func TestFaultWalk(t *testing.T) {
 	eachWalkDriver(t, func(t *testing.T, driver string) {
 		scene := newScene(t, driver)
-		for _, op := range someOf(walkOps()) {
+		for _, op := range someOf(driver, walkOps()) {
 			t.Run(op.name, func(t *testing.T) {
 				t.Parallel()
 				newWalk(t, scene, op).all()
@@ -255,8 +256,7 @@ func (c walkCase) String() string {
 func (w *walk) cases() (cases []walkCase) {
 	cancelled := map[string]bool{}
 	locks := 0
-	for _, i := range rand.Perm(len(w.passages)) {
-		p := w.passages[i]
+	for _, p := range sample(w.driver+w.op.name, w.passages, len(w.passages)) {
 		if p.point == "recordfile.lock" { // there are many, and little can go wrong
 			if locks++; locks > maxLocks {
 				continue
@@ -270,9 +270,9 @@ func (w *walk) cases() (cases []walkCase) {
 	}
 	switch {
 	case testing.Short():
-		return sample(cases, shortCases)
+		return sample(w.op.name, cases, shortCases)
 	case os.Getenv("STRATA_FAULTS") != "whole":
-		return sample(cases, fullCases)
+		return sample(w.op.name, cases, fullCases)
 	}
 	return cases
 }
@@ -284,17 +284,21 @@ const shortCases, fullCases = 3, 12
 // maxLocks is at how many of its locks an operation fails.
 const maxLocks = 4
 
-// someOf is all of a list, in the short form half of it, another one each time.
-func someOf[T any](list []T) []T {
+// someOf is all of a list, in the short form half of it.
+func someOf[T any](what string, list []T) []T {
 	if testing.Short() {
-		return sample(list, (len(list)+1)/2)
+		return sample(what, list, (len(list)+1)/2)
 	}
 	return list
 }
 
-// sample chooses n of a list, others each time.
-func sample[T any](list []T, n int) []T {
-	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+// sample chooses n of a list, the same ones in each run: which ones, the name of what is
+// tried decides.
+func sample[T any](what string, list []T, n int) []T {
+	h := fnv.New64a()
+	h.Write([]byte(what))
+	list = slices.Clone(list)
+	rand.New(rand.NewPCG(h.Sum64(), 0)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list[:min(n, len(list))]
 }
 
