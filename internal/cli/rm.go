@@ -103,6 +103,9 @@ func (r *removal) container(ctx context.Context, store *strata.Store, arg string
 	if err != nil {
 		return ctr, err
 	}
+	if err := ofVolume(ctr); err != nil {
+		return ctr, err
+	}
 	if !r.force {
 		n, err := store.Mounted(ctx, string(ctr.ID))
 		if err != nil && !errors.Is(err, layer.ErrUnknown) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/layer"
@@ -166,16 +167,19 @@ func (r *imageRemoval) delete(ctx context.Context, img image.Image) error {
 	return nil
 }
 
-// users removes the containers of an image.
+// users removes the containers of an image: all or, when a volume stands on one, none.
 func (r *imageRemoval) users(ctx context.Context, img image.Image) error {
 	list, err := r.store.Containers(ctx)
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(c container.Container) bool { return c.Image != img.ID })
 	for _, ctr := range list {
-		if ctr.Image != img.ID {
-			continue
+		if err := ofVolume(ctr); err != nil {
+			return err
 		}
+	}
+	for _, ctr := range list {
 		if !r.dryRun {
 			if err := r.store.DeleteContainer(ctx, string(ctr.ID)); err != nil {
 				return err

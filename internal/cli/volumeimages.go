@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -23,6 +25,20 @@ type imageMounts struct{ session *session }
 
 var _ ontop.Images = (*imageMounts)(nil)
 
+// flagUser is in the record of a user's container, and names the user.
+const flagUser = "strata-user"
+
+// ofVolume refuses to take away what a volume stands on, however hard it is asked for.
+func ofVolume(c container.Container) error {
+	var user string
+	if text := c.Flags[flagUser]; text == nil || json.Unmarshal(text, &user) != nil {
+		return nil
+	}
+	name := strings.TrimPrefix(user, "volume:")
+	return errdefs.WithHint(errdefs.New(errdefs.ErrInUse, fmt.Sprintf("container %s is the base of volume %s, which is mounted", c.ID, name)),
+		fmt.Sprintf("`strata volume unmount %s` first; if there is no such volume, `strata delete-container %s`", name, c.ID))
+}
+
 // userContainer is the container of a user.
 func userContainer(user string) container.ID {
 	sum := sha256.Sum256([]byte("strata volume user " + user))
@@ -36,10 +52,15 @@ func (m *imageMounts) Mount(ctx context.Context, image, user string) (string, er
 		return "", err
 	}
 	id := userContainer(user)
+	text, err := json.Marshal(user)
+	if err != nil {
+		return "", err
+	}
 	c, err := store.Container(ctx, string(id))
 	if errors.Is(err, errdefs.ErrNotFound) {
 		c, err = store.CreateContainer(ctx, strata.ContainerOptions{
 			ID: id, Names: []string{"strata-" + strings.ReplaceAll(user, ":", "-")}, Image: imageFor(ctx, store, image),
+			Flags: map[string]json.RawMessage{flagUser: text},
 		})
 	}
 	if err != nil {
