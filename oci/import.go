@@ -1,8 +1,10 @@
 package oci
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/archive"
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -35,6 +38,8 @@ type ImportOptions struct {
 
 // Import makes an image of one layer from a root file system's tar, which may be
 // compressed. After an error, nothing is left.
+//
+// errdefs.ErrCorrupt for an input without a byte: what a pipe gives whose writer failed.
 func Import(ctx context.Context, store Store, tar io.Reader, opts ImportOptions) (Loaded, error) {
 	opts.Created = createdAt(opts.Created, opts.Epoch)
 	if opts.Platform.OS == "" {
@@ -43,7 +48,11 @@ func Import(ctx context.Context, store Store, tar io.Reader, opts ImportOptions)
 			return Loaded{}, err
 		}
 	}
-	return drafted(ctx, store, func(d *strata.Draft) (Loaded, error) { return importTar(ctx, store, d, tar, opts) })
+	in := bufio.NewReader(tar)
+	if _, err := in.Peek(1); errors.Is(err, io.EOF) {
+		return Loaded{}, errdefs.New(errdefs.ErrCorrupt, "import: the input is empty, not a tar")
+	}
+	return drafted(ctx, store, func(d *strata.Draft) (Loaded, error) { return importTar(ctx, store, d, in, opts) })
 }
 
 func importTar(ctx context.Context, store Store, d *strata.Draft, tar io.Reader, opts ImportOptions) (Loaded, error) {
