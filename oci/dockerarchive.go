@@ -46,6 +46,7 @@ type dockerArchive struct {
 	// in the list any number of times.
 	configs map[string]dockerImage
 	sizes   map[string]int64
+	limits  archive.Limits
 }
 
 // dockerImage is a configuration with its diff IDs.
@@ -55,14 +56,14 @@ type dockerImage struct {
 	diffs []digest.Digest
 }
 
-func openDockerArchive(ctx context.Context, f files) (Source, error) {
+func openDockerArchive(ctx context.Context, f files, limits archive.Limits) (Source, error) {
 	text, err := readFile(f, dockerIndex)
 	if err != nil {
 		return nil, err
 	}
 	a := &dockerArchive{
 		files: f, made: map[digest.Digest][]byte{}, path: map[digest.Digest]string{},
-		configs: map[string]dockerImage{}, sizes: map[string]int64{},
+		configs: map[string]dockerImage{}, sizes: map[string]int64{}, limits: limits,
 	}
 	if err := json.Unmarshal(text, &a.items); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", dockerIndex, err, errdefs.ErrCorrupt)
@@ -161,7 +162,7 @@ func (a *dockerArchive) uncompressedSize(ctx context.Context, name string) (int6
 		return 0, err
 	}
 	defer rc.Close()
-	plain, compression, err := archive.DecompressWithin(contextReader{ctx, rc}, archive.Limits{})
+	plain, compression, err := archive.DecompressWithin(contextReader{ctx, rc}, a.limits)
 	if err != nil || compression == archive.None {
 		return size, err
 	}

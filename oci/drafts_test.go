@@ -39,7 +39,7 @@ func never() error { return errRefused }
 
 func loadInto(t *testing.T, store oci.Store, path string) ([]oci.Loaded, error) {
 	t.Helper()
-	src, err := oci.Open(t.Context(), path, nil, t.TempDir())
+	src, err := oci.Open(t.Context(), path, nil, oci.OpenOptions{TempDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestLoadsAndCollection(t *testing.T) {
 
 // loadAndDelete loads an image, which is refused or found whole, and deletes it.
 func loadAndDelete(t *testing.T, s *storetest.Store, path string, refused func() bool) error {
-	src, err := oci.Open(t.Context(), path, nil, t.TempDir())
+	src, err := oci.Open(t.Context(), path, nil, oci.OpenOptions{TempDir: t.TempDir()})
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func FuzzIndexes(f *testing.F) {
 // readAll reads all blobs of a source's images that can be read.
 func readAll(t *testing.T, path string) {
 	t.Helper()
-	src, err := oci.Open(t.Context(), path, nil, t.TempDir())
+	src, err := oci.Open(t.Context(), path, nil, oci.OpenOptions{TempDir: t.TempDir()})
 	if err != nil {
 		return
 	}

@@ -23,7 +23,7 @@ import (
 
 func load(t *testing.T, s *storetest.Store, path string, opts oci.LoadOptions) ([]oci.Loaded, error) {
 	t.Helper()
-	src, err := oci.Open(t.Context(), path, nil, t.TempDir())
+	src, err := oci.Open(t.Context(), path, nil, oci.OpenOptions{TempDir: t.TempDir()})
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func TestLoadStream(t *testing.T) {
 	}
 	defer f.Close()
 	s := storetest.New(t, "vfs")
-	src, err := oci.Open(t.Context(), "-", f, t.TempDir())
+	src, err := oci.Open(t.Context(), "-", f, oci.OpenOptions{TempDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

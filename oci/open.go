@@ -15,13 +15,24 @@ import (
 	"github.com/stratastore/strata/errdefs"
 )
 
+// OpenOptions say how to open a source of images.
+type OpenOptions struct {
+	// TempDir is for the unnamed file that spools what can't be read at random; it
+	// vanishes with the process. Empty: the system's.
+	TempDir string
+	// Limits bound what one layer may unpack to. Of an archive as a whole, which may hold
+	// many layers, only MaxRatio is theirs. Zero fields are the defaults.
+	Limits archive.Limits
+}
+
 // Open opens what lies at path: the directory of an OCI layout, or an OCI archive
-// or docker-archive, plain or compressed. "-" reads an archive from stdin. What
-// can't be read at random is spooled to an unnamed file in tempDir, which
-// vanishes with the process. The caller closes the Source.
-func Open(ctx context.Context, path string, stdin io.Reader, tempDir string) (Source, error) {
+// or docker-archive, plain or compressed. "-" reads an archive from stdin. The caller
+// closes the Source.
+//
+// errdefs.ErrLimit, errdefs.ErrCorrupt, errdefs.ErrInvalid for something else.
+func Open(ctx context.Context, path string, stdin io.Reader, opts OpenOptions) (Source, error) {
 	if path == "-" {
-		return openStream(ctx, stdin, tempDir)
+		return openStream(ctx, stdin, opts)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -34,7 +45,7 @@ func Open(ctx context.Context, path string, stdin io.Reader, tempDir string) (So
 	if err != nil {
 		return nil, err
 	}
-	src, err := openFile(ctx, f, tempDir)
+	src, err := openFile(ctx, f, opts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, errors.Join(err, f.Close()))
 	}
@@ -42,7 +53,7 @@ func Open(ctx context.Context, path string, stdin io.Reader, tempDir string) (So
 }
 
 // openFile takes f over when it succeeds, or closes it when a spooled copy serves instead.
-func openFile(ctx context.Context, f *os.File, tempDir string) (Source, error) {
+func openFile(ctx context.Context, f *os.File, opts OpenOptions) (Source, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -51,9 +62,9 @@ func openFile(ctx context.Context, f *os.File, tempDir string) (Source, error) {
 	n, err := f.ReadAt(head, 0)
 	random := err == nil || errors.Is(err, io.EOF)
 	if random && info.Mode().IsRegular() && archive.Detect(head[:n]) == archive.None {
-		return openArchive(ctx, f)
+		return openArchive(ctx, f, opts.Limits)
 	}
-	src, err := openStream(ctx, f, tempDir)
+	src, err := openStream(ctx, f, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -61,20 +72,20 @@ func openFile(ctx context.Context, f *os.File, tempDir string) (Source, error) {
 }
 
 // openStream spools r, decompressed, and opens the copy.
-func openStream(ctx context.Context, r io.Reader, tempDir string) (Source, error) {
-	plain, _, err := archive.DecompressWithin(r, archive.Limits{})
+func openStream(ctx context.Context, r io.Reader, opts OpenOptions) (Source, error) {
+	plain, _, err := archive.DecompressWithin(r, archive.Limits{MaxRatio: opts.Limits.MaxRatio})
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Close()
-	spool, err := unnamedFile(tempDir)
+	spool, err := unnamedFile(opts.TempDir)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := io.Copy(spool, contextReader{ctx, plain}); err != nil {
 		return nil, errors.Join(fmt.Errorf("read image archive: %w", err), spool.Close())
 	}
-	src, err := openArchive(ctx, spool)
+	src, err := openArchive(ctx, spool, opts.Limits)
 	if err != nil {
 		return nil, errors.Join(err, spool.Close())
 	}
@@ -83,7 +94,7 @@ func openStream(ctx context.Context, r io.Reader, tempDir string) (Source, error
 
 // openArchive tells an OCI archive from a docker-archive. Docker's newer engines
 // write both into one file; the OCI part says more.
-func openArchive(ctx context.Context, f *os.File) (Source, error) {
+func openArchive(ctx context.Context, f *os.File, limits archive.Limits) (Source, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -97,7 +108,7 @@ func openArchive(ctx context.Context, f *os.File) (Source, error) {
 		return newLayout(members)
 	}
 	if _, ok := members.find(dockerIndex); ok {
-		return openDockerArchive(ctx, members)
+		return openDockerArchive(ctx, members, limits)
 	}
 	if !ended(f, info.Size()) {
 		return nil, fmt.Errorf("image archive: %w: %w", io.ErrUnexpectedEOF, errdefs.ErrCorrupt)

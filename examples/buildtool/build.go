@@ -61,7 +61,7 @@ func (b *builder) base(ctx context.Context, from string) (_ image.Image, err err
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
 		return found, unknown
 	}
-	src, err := oci.Open(ctx, from, nil, "")
+	src, err := oci.Open(ctx, from, nil, oci.OpenOptions{})
 	if err != nil {
 		return found, err
 	}

@@ -90,7 +90,12 @@ func load(ctx context.Context, c *Call, opts oci.LoadOptions) (err error) {
 	}
 	in := c.stdin(ctx)
 	defer in.Close() // read only: nothing to lose
-	src, err := oci.Open(ctx, c.Args[0], in, c.tempDir())
+	cfg, err := c.Config()
+	if err != nil {
+		return err
+	}
+	opened := oci.OpenOptions{TempDir: c.tempDir(), Limits: strata.ConfiguredOptions(cfg).Limits}
+	src, err := oci.Open(ctx, c.Args[0], in, opened)
 	if err != nil {
 		return loadHint(c.Args[0], err)
 	}

@@ -141,7 +141,7 @@ func TestDockerArchiveBombs(t *testing.T) {
 // TestArchiveRatioBomb: an image archive that unpacks to thousands of times its size is
 // none, and fills no disk.
 func TestArchiveRatioBomb(t *testing.T) {
-	s := newTarget(t, "overlay")
+	s := newTarget(t, "overlay", `max_compression_ratio = "300"`)
 	var blob bytes.Buffer
 	w, err := zstd.NewWriter(&blob, zstd.WithEncoderLevel(zstd.SpeedBestCompression))
 	if err != nil {
@@ -149,7 +149,7 @@ func TestArchiveRatioBomb(t *testing.T) {
 	}
 	bomb(t, w, 512*mib)
 	r := s.strata(&blob, "load", "-")
-	r.refused(t, exitLimit, "times its size")
+	r.refused(t, exitLimit, "300 times its size")
 	r.within(t, mostMemory)
 	s.clean(0, 0)
 }
