@@ -47,7 +47,7 @@ var walkNames = map[string]string{
 // container on it, an image of the lower one of these, and a layer that nothing needs.
 func newScene(t *testing.T, driver string) scene {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "scene") //nolint:usetesting // a short name
+	dir, err := os.MkdirTemp(memory(), "scene") //nolint:usetesting // a short name
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	sc := scene{driver: driver, dir: dir}
