@@ -106,6 +106,19 @@ type saved struct {
 	refs []reference
 }
 
+// readable decodes a volume's record. What is none is logged.
+func (m *metadata) readable(one *saved, value []byte) bool {
+	if err := json.Unmarshal(value, &one.rec); err != nil {
+		m.log.Warn("volume metadata is not readable and left alone", "volume", one.key, "error", err)
+		return false
+	}
+	if CheckName(one.key) != nil || one.rec.Name != "" && !strings.EqualFold(one.rec.Name, one.key) {
+		m.log.Warn("volume metadata has an impossible name and is left alone", "volume", one.key, "name", one.rec.Name)
+		return false
+	}
+	return true
+}
+
 // load reads everything. What does not parse is logged and left alone.
 func (m *metadata) load() ([]saved, error) {
 	if m == nil {
@@ -116,12 +129,7 @@ func (m *metadata) load() ([]saved, error) {
 		refs := tx.Bucket(referencesBucket)
 		return tx.Bucket(volumesBucket).ForEach(func(key, value []byte) error {
 			one := saved{key: string(key)}
-			if err := json.Unmarshal(value, &one.rec); err != nil {
-				m.log.Warn("volume metadata is not readable and left alone", "volume", one.key, "error", err)
-				return nil
-			}
-			if CheckName(one.key) != nil || one.rec.Name != "" && !strings.EqualFold(one.rec.Name, one.key) {
-				m.log.Warn("volume metadata has an impossible name and is left alone", "volume", one.key, "name", one.rec.Name)
+			if !m.readable(&one, value) {
 				return nil
 			}
 			if value := refs.Get(key); value != nil {
