@@ -80,6 +80,7 @@ type checker struct {
 // names is the part that is done with the locks held.
 func (c *checker) names(ctx context.Context, e *exam) error {
 	c.exam, c.layersOf, c.imagesOf = e, e.layerIndex(), e.imageIndex()
+	c.checkClashes()
 	if e.layers {
 		if err := c.checkLayers(ctx); err != nil {
 			return err

@@ -19,6 +19,8 @@ type exam struct {
 	layers, images, containers bool
 	// findings are about those that could not.
 	findings []Finding
+	// clashes are the IDs and names that several records have.
+	clashes []recordClash
 	// tx holds the records while also is called.
 	tx *tx
 }
@@ -38,18 +40,21 @@ func (s *Store) examine(ctx context.Context, also func(*exam) error) (e *exam, e
 	defer t.end(&err)
 	if t.layers, err = s.layers.Look(ctx); err == nil {
 		e.snap.Layers, err = t.layers.Layers()
+		e.addClashes(KindLayer, t.layers.Clashes())
 	}
 	if e.layers, err = e.readable(KindLayer, err); err != nil {
 		return nil, err
 	}
-	if t.images, err = s.images.View(ctx); err == nil {
+	if t.images, err = s.images.Look(ctx); err == nil {
 		e.snap.Images, err = t.images.Images()
+		e.addClashes(KindImage, t.images.Clashes())
 	}
 	if e.images, err = e.readable(KindImage, err); err != nil {
 		return nil, err
 	}
-	if t.containers, err = s.containers.View(ctx); err == nil {
+	if t.containers, err = s.containers.Look(ctx); err == nil {
 		e.snap.Containers, err = t.containers.Containers()
+		e.addClashes(KindContainer, t.containers.Clashes())
 	}
 	if e.containers, err = e.readable(KindContainer, err); err != nil {
 		return nil, err

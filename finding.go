@@ -59,6 +59,8 @@ const (
 	ProblemUnreadable
 	// ProblemParentWrong: the record names another layer below than the layer's ID proves.
 	ProblemParentWrong
+	// ProblemClash: several records have one ID, or one name.
+	ProblemClash
 )
 
 // Repair is what would cure a Finding.
@@ -107,6 +109,8 @@ type Finding struct {
 	Layer layer.ID
 	// Image is the missing image (ProblemImageMissing).
 	Image string
+	// Name belongs to another object, too; "" for an ID (ProblemClash).
+	Name string
 	// Item is the data item's key.
 	Item string
 	// Path is a file of the layer, as in its tar, or, for what lies outside of
@@ -127,6 +131,9 @@ type Finding struct {
 
 	// backup is the last good copy of the file (RepairRestoreRecords).
 	backup string
+	// keep is the record that stays, of several with one ID, lost are the others, as a JSON
+	// list (ProblemClash).
+	keep, lost string
 }
 
 // String is one line for people: object, then reason.
@@ -164,6 +171,7 @@ var problemNames = map[Problem]string{
 	ProblemMountCount:      "mount-count",
 	ProblemUnreadable:      "unreadable",
 	ProblemParentWrong:     "parent-wrong",
+	ProblemClash:           "clash",
 }
 
 // IsDamage reports whether something is lost or wrong. The others are leftovers, which

@@ -1,6 +1,7 @@
 package strata
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -102,6 +103,14 @@ func (o *orphanScan) addRecorded(e *exam) {
 	for _, c := range e.snap.Containers {
 		o.containers[string(c.ID)] = true
 		o.addItems(KindContainer, string(c.ID), c.BigDataNames)
+	}
+	for _, c := range e.clashes { // a repair may choose any of the records
+		for _, text := range c.Records {
+			var r bigdata.Inventory
+			if json.Unmarshal(text, &r) == nil {
+				o.addItems(c.kind, c.ID, r.BigDataNames)
+			}
+		}
 	}
 }
 

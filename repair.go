@@ -110,7 +110,9 @@ type repairer struct {
 func (r *repairer) ordered(in []Finding) []Finding {
 	rank := func(f Finding) int {
 		switch {
-		case f.Repair == RepairRecord && f.Kind != KindContainer:
+		case f.Problem == ProblemClash && f.Name == "":
+			return -2 // what the records say depends on it
+		case f.Repair == RepairRecord && (f.Kind != KindContainer || f.Problem == ProblemClash):
 			return -1 // more may be well then
 		case f.Repair == RepairCollect:
 			return 3

@@ -19,6 +19,9 @@ import (
 
 // mend makes a record say what is proven.
 func (r *repairer) mend(ctx context.Context, f Finding) error {
+	if f.Problem == ProblemClash {
+		return ignoreGone(r.settleClash(ctx, f))
+	}
 	if f.Kind == KindContainer {
 		return r.recordItem(ctx, f)
 	}
@@ -177,5 +180,5 @@ func (r *repairer) follow(ctx context.Context, out *RepairReport) error {
 
 // about is what identifies a finding.
 func (f Finding) about() Finding {
-	return Finding{Kind: f.Kind, ID: f.ID, Problem: f.Problem, Item: f.Item, Path: f.Path, Layer: f.Layer, Image: f.Image}
+	return Finding{Kind: f.Kind, ID: f.ID, Problem: f.Problem, Item: f.Item, Path: f.Path, Layer: f.Layer, Image: f.Image, Name: f.Name}
 }

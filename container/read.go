@@ -7,6 +7,7 @@ import (
 
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -17,6 +18,7 @@ type records interface {
 	Lookup(text string) (string, error)
 	By(index, value string) []string
 	FileOf(id string) int
+	Clashes() []recordfile.Clash
 	Close() error
 }
 

@@ -39,6 +39,7 @@ type Store struct {
 	dir, runDir string
 	transient   bool
 	records     *recordfile.Store[Record]
+	looking     *recordfile.Store[Record] // the same files, of which it changes nothing
 	sweep       sync.Once
 	log         *slog.Logger
 }
@@ -72,16 +73,16 @@ func Open(opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open container store: %w", err)
 		}
 	}
-	s.records = s.openRecords(opts)
+	s.records, s.looking = s.openRecords(opts, false), s.openRecords(opts, true)
 	return s, nil
 }
 
-func (s *Store) openRecords(opts Options) *recordfile.Store[Record] {
+func (s *Store) openRecords(opts Options, readOnly bool) *recordfile.Store[Record] {
 	volatileDir := s.dir
 	if s.transient {
 		volatileDir = s.runDir
 	}
-	stable := recordfile.File{Path: filepath.Join(s.dir, recordsName)}
+	stable := recordfile.File{Path: filepath.Join(s.dir, recordsName), ReadOnly: readOnly}
 	if opts.BackupDir != "" {
 		stable.Backup = filepath.Join(opts.BackupDir, filepath.Base(s.dir)+".json")
 	}
@@ -97,8 +98,8 @@ func (s *Store) openRecords(opts Options) *recordfile.Store[Record] {
 		Indexes:       map[string]string{layerIndex: "layer", imageIndex: "image"},
 		EmptyIsDamage: func(path string) bool { return path == stable.Path && bigdata.HasObjects(s.dir) },
 	}
-	files := []recordfile.File{stable, {Path: filepath.Join(volatileDir, volatileName), NoSync: true}}
-	lock := lockfile.New(filepath.Join(volatileDir, lockName), lockfile.Options{Logger: s.log})
+	files := []recordfile.File{stable, {Path: filepath.Join(volatileDir, volatileName), NoSync: true, ReadOnly: readOnly}}
+	lock := lockfile.New(filepath.Join(volatileDir, lockName), lockfile.Options{ReadOnly: readOnly, Logger: s.log})
 	return recordfile.Open(schema, files, []*lockfile.Lock{lock}, recordfile.Options{Logger: s.log, Reserve: opts.Reserve})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/stratastore/strata/internal/bigdata"
+	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -18,6 +19,7 @@ type records interface {
 	Get(id string) (Record, bool, error)
 	Lookup(text string) (string, error)
 	By(index, value string) []string
+	Clashes() []recordfile.Clash
 	Close() error
 }
 
@@ -28,6 +30,7 @@ func (noRecords) IDs() []string                    { return nil }
 func (noRecords) Get(string) (Record, bool, error) { return Record{}, false, nil }
 func (noRecords) Lookup(string) (string, error)    { return "", ErrUnknown }
 func (noRecords) By(string, string) []string       { return nil }
+func (noRecords) Clashes() []recordfile.Clash      { return nil }
 func (noRecords) Close() error                     { return nil }
 
 // ReadTx is the store's images while its locks are held. It is not safe for

@@ -42,11 +42,13 @@ type Options struct {
 // Store is the images of one store. It is safe for concurrent use; it holds no
 // lock and no open file between calls, so there is nothing to close.
 type Store struct {
-	parts  []part
-	last   int // index of the last part that is written: the graph root's own
-	runDir string
-	sweep  sync.Once
-	log    *slog.Logger
+	parts []part
+	// backups are those of the parts that are written.
+	backups []string
+	last    int // index of the last part that is written: the graph root's own
+	runDir  string
+	sweep   sync.Once
+	log     *slog.Logger
 }
 
 // part is one directory with its records and lock. Those that are written come first.
@@ -82,7 +84,9 @@ func Open(opts Options) (*Store, error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("open image store: %w", err)
 		}
-		s.parts = append(s.parts, part{dir: dir, records: openRecords(dir, false, s.backupFile(opts.BackupDir, dir, i), recordfile.Options{Logger: s.log, Reserve: opts.Reserve})})
+		backup := s.backupFile(opts.BackupDir, dir, i)
+		s.backups = append(s.backups, backup)
+		s.parts = append(s.parts, part{dir: dir, records: openRecords(dir, false, backup, recordfile.Options{Logger: s.log, Reserve: opts.Reserve})})
 	}
 	for _, dir := range opts.Additional {
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {

@@ -40,11 +40,11 @@ func (s *Store) looking() *part {
 	var locks []*lockfile.Lock
 	for _, dir := range paths {
 		f := s.file(dir, stableName, "")
-		files = append(files, recordfile.File{Path: f.Path, ReadOnly: true})
+		files = append(files, recordfile.File{Path: f.Path, ReadOnly: true, Backup: f.Backup})
 		locks = append(locks, newLock(dir, o, true))
 	}
 	f := s.file(o.VolatileDir, volatileName, "")
-	files = append(files, recordfile.File{Path: f.Path, ReadOnly: true})
+	files = append(files, recordfile.File{Path: f.Path, ReadOnly: true, Backup: f.Backup})
 	sch := schema()
 	sch.EmptyIsDamage = s.emptyIsDamage
 	return &part{dir: o.GraphDir, records: recordfile.Open(sch, files, locks, recordfile.Options{Logger: o.Logger})}

@@ -19,6 +19,7 @@ type findingJSON struct {
 	Reason  string `json:"reason"`
 	Layer   string `json:"layer,omitempty"`
 	Image   string `json:"image,omitempty"`
+	Name    string `json:"name,omitempty"`
 	Item    string `json:"item,omitempty"`
 	Path    string `json:"path,omitempty"`
 	Change  string `json:"change,omitempty"`
@@ -35,7 +36,7 @@ type findingJSON struct {
 func newFindingJSON(f strata.Finding) findingJSON {
 	return findingJSON{
 		Kind: f.Kind.String(), ID: f.ID, ReadOnly: f.ReadOnly, Problem: f.Problem.String(), Reason: f.Reason,
-		Layer: string(f.Layer), Image: f.Image, Item: f.Item, Path: f.Path, Change: f.Change, Want: f.Want, Got: f.Got,
+		Layer: string(f.Layer), Image: f.Image, Name: f.Name, Item: f.Item, Path: f.Path, Change: f.Change, Want: f.Want, Got: f.Got,
 		Bytes: f.Bytes, Repair: f.Repair.Word(),
 	}
 }

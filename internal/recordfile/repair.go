@@ -11,7 +11,10 @@ func (s *Store[R]) needsRepair(tx *ReadTx[R]) bool {
 	if !s.mayWrite() || s.gaveUp(tx.view.base) {
 		return false
 	}
-	return len(tx.view.base.stripped) > 0 || s.schema.NeedsRepair != nil && s.schema.NeedsRepair(tx)
+	// Writing a file drops the records whose ID another one has: which of them is right
+	// is for a repair to say that was asked for.
+	strip := len(tx.view.base.stripped) > 0 && !tx.view.base.sameIDs()
+	return strip || s.schema.NeedsRepair != nil && s.schema.NeedsRepair(tx)
 }
 
 // mayWrite reports whether this Store owns its files.

@@ -1,0 +1,31 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/stratastore/strata/internal/recordfile"
+)
+
+// Look is View for whoever examines a store: names that several containers have stay as they
+// are in the files, and nothing else is changed on the disk either.
+func (s *Store) Look(ctx context.Context) (*ReadTx, error) {
+	r, err := s.looking.View(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read containers: %w", err)
+	}
+	return &ReadTx{store: s, records: r}, nil
+}
+
+// Clashes returns the IDs and names that several records have.
+func (tx *ReadTx) Clashes() []recordfile.Clash {
+	found := tx.records.Clashes()
+	for i := range found {
+		found[i].ReadOnly = false // only Look is
+	}
+	return found
+}
+
+// Keep makes text the only record of its ID, for a repair. The change is saved by Commit.
+func (tx *WriteTx) Keep(id ID, text json.RawMessage) error { return tx.writer.Keep(string(id), text) }

@@ -1,0 +1,47 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/stratastore/strata/internal/recordfile"
+)
+
+// Look is View for whoever examines a store: names that several images have stay as they
+// are in the files, and nothing else is changed on the disk either.
+func (s *Store) Look(ctx context.Context) (*ReadTx, error) {
+	tx := &ReadTx{store: s}
+	for i, p := range s.parts {
+		if !p.readOnly {
+			p.records = openRecords(p.dir, true, s.backups[i], recordfile.Options{Logger: s.log})
+		}
+		r, err := s.view(ctx, p)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("read images in %s: %w", p.dir, err), tx.Close())
+		}
+		tx.parts = append(tx.parts, r)
+	}
+	return tx, nil
+}
+
+// Clashes returns the IDs and names that several records of one file have.
+func (tx *ReadTx) Clashes() (found []recordfile.Clash) {
+	for i, p := range tx.parts {
+		for _, c := range p.Clashes() {
+			c.ReadOnly = tx.store.parts[i].readOnly
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// Keep makes text the only record of its ID, for a repair. The change is saved by Commit.
+func (tx *WriteTx) Keep(id ID, text json.RawMessage) error {
+	home, err := tx.homeOf(id)
+	if err != nil {
+		return err
+	}
+	return tx.writers[home].Keep(string(id), text)
+}

@@ -1,0 +1,28 @@
+package layer
+
+import (
+	"encoding/json"
+
+	"github.com/stratastore/strata/internal/recordfile"
+)
+
+// Clashes returns the IDs and names that several records of one store have.
+func (tx *ReadTx) Clashes() (found []recordfile.Clash) {
+	for _, v := range tx.views {
+		for _, c := range v.Clashes() {
+			c.ReadOnly = v.part.readOnly
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// Keep makes text the only record of its ID, for a repair. ErrUnknown. The change is saved by
+// Commit.
+func (tx *WriteTx) Keep(id ID, text json.RawMessage) error {
+	if tx.closed {
+		return ErrTxClosed
+	}
+	tx.changed()
+	return tx.records.Keep(string(id), text)
+}
