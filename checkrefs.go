@@ -30,7 +30,7 @@ func (c *checker) checkLayers(ctx context.Context) error {
 			c.layerIs(l, ProblemInterrupted, RepairOpen, "its creation or deletion was interrupted; the rest is there until the store is used")
 			continue
 		}
-		if l.Parent != "" && c.layersOf[l.Parent] == nil {
+		if l.Parent != "" && c.layersOf[l.Parent] == nil && !c.exam.lost[objectKey{KindLayer, string(l.Parent)}] {
 			c.layerIs(l, ProblemParentMissing, RepairRemoveLayer, "the layer below, %s, is missing", l.Parent)
 			c.layers[len(c.layers)-1].Layer = l.Parent
 		}
@@ -165,7 +165,7 @@ func (c *checker) need(needed map[layer.ID]bool, top layer.ID) {
 func (c *checker) checkImages() {
 	for _, i := range c.exam.snap.Images {
 		for n, top := range i.TopLayers() {
-			if c.exam.layers && c.layersOf[top] == nil {
+			if c.exam.layers && c.layersOf[top] == nil && !c.exam.lost[objectKey{KindLayer, string(top)}] {
 				what := "its top layer"
 				if n > 0 {
 					what = "a copy of its top layer with other owners"
@@ -211,12 +211,12 @@ func imageFinding(i image.Image, p Problem, repair Repair, format string, args .
 // checkContainers compares the containers' records with those of layers and images.
 func (c *checker) checkContainers() {
 	for _, one := range c.exam.snap.Containers {
-		if c.exam.layers && one.Layer != "" && c.layersOf[one.Layer] == nil {
+		if c.exam.layers && one.Layer != "" && c.layersOf[one.Layer] == nil && !c.exam.lost[objectKey{KindLayer, string(one.Layer)}] {
 			f := containerFinding(one, ProblemLayerMissing, RepairRemoveContainer, "its layer, %s, is missing", one.Layer)
 			f.Layer = one.Layer
 			c.containers = append(c.containers, f)
 		}
-		if c.exam.images && one.Image != "" && c.imagesOf[one.Image] == nil {
+		if c.exam.images && one.Image != "" && c.imagesOf[one.Image] == nil && !c.exam.lost[objectKey{KindImage, string(one.Image)}] {
 			f := containerFinding(one, ProblemImageMissing, RepairRemoveContainer, "its image, %s, is missing", one.Image)
 			f.Image = string(one.Image)
 			c.containers = append(c.containers, f)

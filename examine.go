@@ -19,14 +19,16 @@ type exam struct {
 	layers, images, containers bool
 	// findings are about those that could not.
 	findings []Finding
+	// lost are what files and other records speak of, and no record of its own does.
+	lost map[objectKey]bool
 	// clashes are the IDs and names that several records have.
 	clashes []recordClash
 	// tx holds the records while also is called.
 	tx *tx
 }
 
-// whole reports whether all records could be read.
-func (e *exam) whole() bool { return e.layers && e.images && e.containers }
+// whole reports whether all records could be read, and none are known to be lost.
+func (e *exam) whole() bool { return e.layers && e.images && e.containers && len(e.lost) == 0 }
 
 // examine reads all records under the shared locks, changing nothing, and calls
 // also, which may be nil, before it gives the locks back: no other process creates
@@ -57,6 +59,9 @@ func (s *Store) examine(ctx context.Context, also func(*exam) error) (e *exam, e
 		e.addClashes(KindContainer, t.containers.Clashes())
 	}
 	if e.containers, err = e.readable(KindContainer, err); err != nil {
+		return nil, err
+	}
+	if err := s.lostRecords(e); err != nil {
 		return nil, err
 	}
 	if also == nil {

@@ -61,6 +61,9 @@ const (
 	ProblemParentWrong
 	// ProblemClash: several records have one ID, or one name.
 	ProblemClash
+	// ProblemRecordsLost: a record file can be read, but files of the store, and records
+	// of other kinds, show that it had more in it. Nothing is collected as garbage then.
+	ProblemRecordsLost
 )
 
 // Repair is what would cure a Finding.
@@ -172,6 +175,7 @@ var problemNames = map[Problem]string{
 	ProblemUnreadable:      "unreadable",
 	ProblemParentWrong:     "parent-wrong",
 	ProblemClash:           "clash",
+	ProblemRecordsLost:     "records-lost",
 }
 
 // IsDamage reports whether something is lost or wrong. The others are leftovers, which

@@ -110,6 +110,8 @@ type repairer struct {
 func (r *repairer) ordered(in []Finding) []Finding {
 	rank := func(f Finding) int {
 		switch {
+		case f.Problem == ProblemRecordsLost, f.Problem == ProblemRecordsDamaged:
+			return -3
 		case f.Problem == ProblemClash && f.Name == "":
 			return -2 // what the records say depends on it
 		case f.Repair == RepairRecord && (f.Kind != KindContainer || f.Problem == ProblemClash):
@@ -141,6 +143,9 @@ func (r *repairer) cure(ctx context.Context, f Finding) error {
 		_, err := r.store.Layers(ctx)
 		return err
 	case RepairRestoreRecords:
+		if f.Problem == ProblemRecordsLost {
+			return r.restoreLost(ctx, f)
+		}
 		return r.restoreRecords(ctx, f)
 	case RepairRelink:
 		return r.relink(ctx, layer.ID(f.ID))

@@ -29,3 +29,9 @@ func (tx *ReadTx) Clashes() []recordfile.Clash {
 
 // Keep makes text the only record of its ID, for a repair. The change is saved by Commit.
 func (tx *WriteTx) Keep(id ID, text json.RawMessage) error { return tx.writer.Keep(string(id), text) }
+
+// Restore adds a record of an older version of the file, for a repair; see recordfile.WriteTx.
+// The change is saved by Commit.
+func (tx *WriteTx) Restore(text json.RawMessage) error {
+	return tx.writer.Restore(stableFile, text)
+}

@@ -45,3 +45,7 @@ func (tx *WriteTx) Keep(id ID, text json.RawMessage) error {
 	}
 	return tx.writers[home].Keep(string(id), text)
 }
+
+// Restore adds a record of an older version of the first part's file, for a repair; see
+// recordfile.WriteTx. The change is saved by Commit.
+func (tx *WriteTx) Restore(text json.RawMessage) error { return tx.writers[0].Restore(0, text) }

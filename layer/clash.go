@@ -26,3 +26,13 @@ func (tx *WriteTx) Keep(id ID, text json.RawMessage) error {
 	tx.changed()
 	return tx.records.Keep(string(id), text)
 }
+
+// Restore adds a record of an older version of the file, whose content the driver has, for a
+// repair; see recordfile.WriteTx. The change is saved by Commit.
+func (tx *WriteTx) Restore(text json.RawMessage) error {
+	if tx.closed {
+		return ErrTxClosed
+	}
+	tx.changed()
+	return tx.records.Restore(fileStable, text)
+}

@@ -110,19 +110,52 @@ func (tx *WriteTx[R]) Keep(id string, text json.RawMessage) error {
 	if err != nil || e.id != id {
 		return fmt.Errorf("keep %s %q: the record is another's: %w", tx.store.schema.Kind, id, err)
 	}
-	free := slices.DeleteFunc(slices.Clone(e.names), func(name string) bool {
-		owner := tx.view.byName(name)
-		return owner != nil && owner.id != id
-	})
 	for file := range tx.view.base.texts {
 		if slices.ContainsFunc(tx.view.base.texts[file], func(r raw) bool { return unquote(r.value(idPlace)) == id }) {
 			tx.view.touch(file) // writing it leaves out those that do not count
 		}
 	}
+	return tx.putFree(&e)
+}
+
+// putFree puts a record with those of its names that no other one has.
+func (tx *WriteTx[R]) putFree(e *entry) error {
+	free := slices.DeleteFunc(slices.Clone(e.names), func(name string) bool {
+		owner := tx.view.byName(name)
+		return owner != nil && owner.id != e.id
+	})
 	e.names = free
-	tx.view.put(&e)
+	tx.view.put(e)
 	if tx.store.schema.SetNames == nil {
 		return nil
 	}
-	return tx.Update(id, func(r *R) error { tx.store.schema.SetNames(r, free); return nil })
+	return tx.Update(e.id, func(r *R) error { tx.store.schema.SetNames(r, free); return nil })
+}
+
+// Restore adds a record of an older version of a file, as it stands there, at the end of that
+// file. Names that other records have by now stay theirs. An ID that is in use is
+// Schema.DuplicateID.
+func (tx *WriteTx[R]) Restore(file int, text json.RawMessage) error {
+	if err := tx.usable(); err != nil {
+		return err
+	}
+	s := tx.store
+	if err := s.checkWritable(file); err != nil {
+		return err
+	}
+	r, err := parseRecord(slices.Clone(text), s.plan.wanted)
+	if err != nil {
+		return fmt.Errorf("restore a %s: %w", s.schema.Kind, err)
+	}
+	e, err := newEntry(&r, s.plan.named, file, tx.view.nextOrder(file))
+	if err == nil {
+		err = s.checkNewID(e.id)
+	}
+	if err != nil {
+		return fmt.Errorf("restore a %s: %w", s.schema.Kind, err)
+	}
+	if tx.view.find(e.id) != nil {
+		return fmt.Errorf("%s %q: %w", s.schema.Kind, e.id, s.schema.DuplicateID)
+	}
+	return tx.putFree(&e)
 }

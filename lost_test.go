@@ -1,0 +1,131 @@
+package strata_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/testutil"
+)
+
+// TestLostRecords: a record file that has lost its records gets back those that the backup
+// has, and nothing is collected as garbage meanwhile.
+func TestLostRecords(t *testing.T) {
+	texts := map[string]func(path string) error{
+		"empty list": func(path string) error { return os.WriteFile(path, []byte("[]"), 0o600) },
+		"null":       func(path string) error { return os.WriteFile(path, []byte("null"), 0o600) },
+		"no file":    os.Remove,
+	}
+	for name, damage := range texts {
+		for _, kind := range []string{"layer", "image"} {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				t.Parallel()
+				b := newBroken(t)
+				b.Tolerate()
+				ctx := t.Context()
+				path := b.records(kind)
+				must(t, b.SetBigData(ctx, strata.KindImage, "img1", "manifest", []byte(`{"schemaVersion":2}`)))
+				createLayer(t, b.Store, "later", "") // the backups have what was before
+				createImage(t, b.Store, "later", b.layers[2])
+				must(t, damage(path))
+				again := b.Again(t)
+				again.Tolerate()
+				report, err := again.Store.Check(ctx, strata.CheckOptions{})
+				must(t, err)
+				lost := 0
+				for _, f := range report.Findings {
+					if f.Problem == strata.ProblemRecordsLost || f.Problem == strata.ProblemRecordsDamaged {
+						lost++
+						if f.Path != path || f.Repair != strata.RepairRestoreRecords {
+							t.Errorf("%+v", f)
+						}
+					}
+				}
+				wantEqual(t, "findings", 1, lost)
+				if _, err := again.GC(ctx, strata.GCOptions{}); !errors.Is(err, errdefs.ErrCorrupt) {
+					t.Errorf("garbage collection: %v", err)
+				}
+				done, err := again.Repair(ctx, report, strata.RepairOptions{Remove: true})
+				must(t, err)
+				for _, f := range done.Left {
+					t.Errorf("left: %v: %v", f.Finding, f.Err)
+				}
+				if len(done.Removed) > 0 {
+					t.Errorf("removed: %v", done.Removed)
+				}
+				for _, id := range b.layers {
+					if !strings.Contains(b.read(b.records("layer")), id) {
+						t.Errorf("%s is not in the records", id)
+					}
+				}
+				wantEqual(t, "image", 1, strings.Count(b.read(b.records("image")), `"id":"img1"`))
+				snap, err := again.Snapshot(ctx)
+				must(t, err)
+				mountAll(t, again, snap)
+			})
+		}
+	}
+}
+
+// TestLostRecordsWithoutCopy: what no backup has stays where it is.
+func TestLostRecordsWithoutCopy(t *testing.T) {
+	b := newBroken(t)
+	b.Tolerate()
+	b.Damaged()
+	ctx := t.Context()
+	must(t, os.RemoveAll(filepath.Join(b.GraphRoot(), "strata", "backup")))
+	must(t, os.WriteFile(b.records("layer"), []byte("[]"), 0o600))
+	again := b.Again(t)
+	again.Tolerate()
+	again.Damaged()
+	report, err := again.Store.Check(ctx, strata.CheckOptions{})
+	must(t, err)
+	wantEqual(t, "findings", []string{"records-lost layer "}, found(report.Findings))
+	done, err := again.Repair(ctx, report, strata.RepairOptions{Remove: true, Containers: true})
+	must(t, err)
+	if len(done.Left) != 1 || len(done.Removed) > 0 || done.Trash != "" {
+		t.Errorf("%+v", done)
+	}
+	for _, id := range b.layers {
+		if _, err := os.Stat(b.home(id, "diff")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestLostRecordsInPart: records that the backup is too old for stay lost, and their files stay.
+func TestLostRecordsInPart(t *testing.T) {
+	b := newBroken(t)
+	b.Tolerate()
+	b.Damaged()
+	ctx := t.Context()
+	_, backup := b.records("layer"), filepath.Join(b.GraphRoot(), "strata", "backup", "overlay-layers-layers.json")
+	old := b.read(b.records("layer"))
+	importLayer(t, b.Store, "new", "", testutil.Entry{Name: "new", Body: "new"})
+	createImage(t, b.Store, "img2", "new")
+	must(t, os.WriteFile(backup, []byte(old), 0o600))
+	must(t, os.WriteFile(b.records("layer"), []byte("[]"), 0o600))
+	again := b.Again(t)
+	again.Tolerate()
+	again.Damaged()
+	report, err := again.Store.Check(ctx, strata.CheckOptions{})
+	must(t, err)
+	done, err := again.Repair(ctx, report, strata.RepairOptions{Remove: true, Containers: true})
+	must(t, err)
+	wantEqual(t, "left", 1, len(done.Left))
+	hinted := (interface{ Hint() string })(nil)
+	if len(done.Left) == 1 && (!errors.As(done.Left[0].Err, &hinted) || !strings.Contains(done.Left[0].Err.Error(), "1 are still missing")) {
+		t.Errorf("%v", done.Left[0].Err)
+	}
+	wantEqual(t, "removed", 0, len(done.Removed))
+	for _, id := range append(b.layers, "new") {
+		if _, err := os.Stat(b.home(id, "diff")); err != nil {
+			t.Error(err)
+		}
+	}
+	wantEqual(t, "layers", old, b.read(b.records("layer")))
+}
