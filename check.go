@@ -70,6 +70,7 @@ type checker struct {
 	layersOf map[layer.ID]*layer.Layer
 	imagesOf map[image.ID]*image.Image
 	strays   map[layer.ID]bool // of drafts of the dead
+	unproven map[layer.ID]bool // have lost their diff ID
 
 	layers, images, containers []Finding
 	leftovers                  []Finding

@@ -164,7 +164,11 @@ func (c *checker) need(needed map[layer.ID]bool, top layer.ID) {
 // checkImages compares the images' records with those of layers.
 func (c *checker) checkImages() {
 	for _, i := range c.exam.snap.Images {
+		wrong := c.checkStack(i)
 		for n, top := range i.TopLayers() {
+			if n == 0 && wrong && top == i.TopLayer {
+				continue
+			}
 			if c.exam.layers && c.layersOf[top] == nil && !c.exam.lost[objectKey{KindLayer, string(top)}] {
 				what := "its top layer"
 				if n > 0 {
@@ -210,6 +214,7 @@ func imageFinding(i image.Image, p Problem, repair Repair, format string, args .
 
 // checkContainers compares the containers' records with those of layers and images.
 func (c *checker) checkContainers() {
+	c.checkOwners()
 	for _, one := range c.exam.snap.Containers {
 		if c.exam.layers && one.Layer != "" && c.layersOf[one.Layer] == nil && !c.exam.lost[objectKey{KindLayer, string(one.Layer)}] {
 			f := containerFinding(one, ProblemLayerMissing, RepairRemoveContainer, "its layer, %s, is missing", one.Layer)

@@ -64,6 +64,12 @@ const (
 	// ProblemRecordsLost: a record file can be read, but files of the store, and records
 	// of other kinds, show that it had more in it. Nothing is collected as garbage then.
 	ProblemRecordsLost
+	// ProblemDiffIDMissing: the record does not name the digest of the layer's tar, which
+	// the configuration of an image does.
+	ProblemDiffIDMissing
+	// ProblemLayerWrong: the layer of an image is not the one that its configuration
+	// proves; or a container's layer is an image's, or another container's.
+	ProblemLayerWrong
 )
 
 // Repair is what would cure a Finding.
@@ -108,7 +114,7 @@ type Finding struct {
 	ReadOnly bool
 	Problem  Problem
 	// Layer is the missing layer (ProblemParentMissing, ProblemLayerMissing), or the right one
-	// (ProblemParentWrong).
+	// (ProblemParentWrong; ProblemLayerWrong, "" if it is not known).
 	Layer layer.ID
 	// Image is the missing image (ProblemImageMissing).
 	Image string
@@ -176,6 +182,8 @@ var problemNames = map[Problem]string{
 	ProblemParentWrong:     "parent-wrong",
 	ProblemClash:           "clash",
 	ProblemRecordsLost:     "records-lost",
+	ProblemDiffIDMissing:   "diff-id-missing",
+	ProblemLayerWrong:      "layer-wrong",
 }
 
 // IsDamage reports whether something is lost or wrong. The others are leftovers, which

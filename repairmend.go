@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/bigdata"
@@ -22,6 +23,9 @@ func (r *repairer) mend(ctx context.Context, f Finding) error {
 	if f.Problem == ProblemClash {
 		return ignoreGone(r.settleClash(ctx, f))
 	}
+	if f.Problem == ProblemLayerWrong && f.Kind == KindContainer {
+		return ignoreGone(r.change(ctx, func(t *tx) error { return t.writeContainers.SetLayer(container.ID(f.ID), f.Layer) }))
+	}
 	if f.Kind == KindContainer {
 		return r.recordItem(ctx, f)
 	}
@@ -30,6 +34,10 @@ func (r *repairer) mend(ctx context.Context, f Finding) error {
 
 func (r *repairer) proven(ctx context.Context, f Finding) error {
 	switch {
+	case f.Problem == ProblemLayerWrong && f.Kind == KindImage:
+		return r.change(ctx, func(t *tx) error { return t.writeImages.SetTopLayer(image.ID(f.ID), f.Layer) })
+	case f.Problem == ProblemDiffIDMissing:
+		return r.setDiffID(ctx, f)
 	case f.Kind == KindImage:
 		return r.change(ctx, func(t *tx) error { return t.mendImage(ctx, f) })
 	case f.Problem == ProblemParentWrong:

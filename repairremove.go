@@ -29,6 +29,13 @@ func (r *repairer) remove(ctx context.Context, f Finding) error {
 	if !r.opts.Remove || f.Kind == KindContainer && !r.opts.Containers {
 		return errNotAsked
 	}
+	if f.Problem == ProblemLayerWrong && f.Kind == KindContainer {
+		// Its layer is somebody else's, and must not go with it.
+		err := r.change(ctx, func(t *tx) error { return t.writeContainers.SetLayer(container.ID(f.ID), "") })
+		if err := ignoreGone(err); err != nil {
+			return err
+		}
+	}
 	return r.removeObject(ctx, objectKey{f.Kind, f.ID})
 }
 
@@ -223,6 +230,9 @@ func (r *repairer) keep(object, path string) error {
 // keepLayer keeps the layer's content and what lies beside its record. Nothing may
 // need the layer.
 func (r *repairer) keepLayer(object string, id layer.ID) error {
+	if id == "" {
+		return nil
+	}
 	p, err := r.store.place(id)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, graphdriver.ErrNotSupported) || p.home.readOnly {
 		return nil // nothing to keep, or nobody knows where

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/stratastore/strata/internal/recordfile"
+	"github.com/stratastore/strata/layer"
 )
 
 // Look is View for whoever examines a store: names that several containers have stay as they
@@ -34,4 +35,9 @@ func (tx *WriteTx) Keep(id ID, text json.RawMessage) error { return tx.writer.Ke
 // The change is saved by Commit.
 func (tx *WriteTx) Restore(text json.RawMessage) error {
 	return tx.writer.Restore(stableFile, text)
+}
+
+// SetLayer makes the record name another layer, for a repair. The change is saved by Commit.
+func (tx *WriteTx) SetLayer(id ID, l layer.ID) error {
+	return tx.update(id, func(r *Record) { r.Layer = l })
 }

@@ -12,3 +12,9 @@ func (tx *WriteTx) SetParent(id, parent ID) error {
 func (tx *WriteTx) SetDiffSize(id ID, size int64) error {
 	return tx.update(id, func(r *Record) { r.DiffSize = size })
 }
+
+// SetDiffID makes the record name the digest and length of the layer's tar, for a repair that has
+// read the tar. The change is saved by Commit.
+func (tx *WriteTx) SetDiffID(id ID, diff DiffID, size int64) error {
+	return tx.update(id, func(r *Record) { r.DiffID, r.DiffSize = diff, size })
+}

@@ -14,6 +14,34 @@ import (
 // layers from their blobs, lowest first, and data items. It returns the number of
 // layers. An image that the store has not is nothing to heal.
 func heal(ctx context.Context, store Store, src Source, p *parts, progress Progress) (layers int, err error) {
+	unproven, err := healUnproven(ctx, store, src, p, progress)
+	if err != nil {
+		return unproven, err
+	}
+	layers, err = healImage(ctx, store, src, p, progress)
+	return unproven + layers, err
+}
+
+// healUnproven deals with layers whose records have lost their diff ID, whichever image they are
+// of: nothing can be verified without.
+func healUnproven(ctx context.Context, store Store, src Source, p *parts, progress Progress) (layers int, err error) {
+	for i, id := range p.layerIDs() {
+		l, err := store.Layer(ctx, string(id))
+		if err != nil && !errors.Is(err, layer.ErrUnknown) {
+			return layers, err
+		}
+		if err != nil || l.ID != id || l.DiffID != "" || l.ReadOnly {
+			continue
+		}
+		if err := healLayer(ctx, store, src, p, i, id, progress); err != nil {
+			return layers, fmt.Errorf("heal layer %s: %w", id, err)
+		}
+		layers++
+	}
+	return layers, nil
+}
+
+func healImage(ctx context.Context, store Store, src Source, p *parts, progress Progress) (layers int, err error) {
 	img, err := store.Image(ctx, string(p.id()))
 	if errors.Is(err, image.ErrUnknown) || err == nil && img.ID != p.id() {
 		return 0, nil

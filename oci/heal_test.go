@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -43,6 +44,12 @@ func TestLoadAgainHeals(t *testing.T) {
 		{"no tar-split", func(x target) error {
 			return os.Remove(filepath.Join(x.s.GraphRoot(), x.s.DriverName()+"-layers", string(x.top)+".tar-split.gz"))
 		}, 1},
+		{"no digest in the record", func(x target) error {
+			path := filepath.Join(x.s.GraphRoot(), x.s.DriverName()+"-layers", "layers.json")
+			data, err := os.ReadFile(path)
+			data = regexp.MustCompile(`"diff-digest":"[^"]*",?`).ReplaceAll(data, nil)
+			return errors.Join(err, os.WriteFile(path, data, 0o600))
+		}, 2},
 		{"both layers", func(x target) error {
 			return errors.Join(os.Remove(filepath.Join(filesOf(x.s, x.base), "bin/a")), os.Remove(filepath.Join(filesOf(x.s, x.top), "etc/new")))
 		}, 2},
