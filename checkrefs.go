@@ -180,7 +180,7 @@ func (c *checker) checkImages() {
 			}
 		}
 		c.checkDigests(i)
-		if lacksManifest(i) && !c.beingStored(i) {
+		if !c.checkUnrecorded(i) && lacksManifest(i) && !c.beingStored(i) {
 			c.images = append(c.images, imageFinding(i, ProblemManifestMissing, RepairReload, "it has no manifest, so engines can not list or use it"))
 		}
 	}

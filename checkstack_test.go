@@ -3,6 +3,8 @@ package strata_test
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -152,6 +154,67 @@ func TestLayerOfContainer(t *testing.T) {
 			if tt.goes != (err != nil) || !tt.goes && now.Layer != c.Layer {
 				t.Errorf("container: %v, %v", now, err)
 			}
+		})
+	}
+}
+
+// TestLostNamesOfData: data items that the record of an image has lost are recorded again; what is
+// not the image's is not.
+func TestLostNamesOfData(t *testing.T) {
+	tests := []struct {
+		name   string
+		damage func(b broken, r map[string]any)
+		left   int
+	}{
+		{"names", func(_ broken, r map[string]any) { delete(r, "big-data-names") }, 0},
+		{"names, sizes and digests", func(_ broken, r map[string]any) {
+			delete(r, "big-data-names")
+			delete(r, "big-data-sizes")
+			delete(r, "big-data-digests")
+		}, 0},
+		{"names, and another manifest", func(b broken, r map[string]any) {
+			delete(r, "big-data-names")
+			path := filepath.Join(b.GraphRoot(), "overlay-images", r["id"].(string), "manifest")
+			must(b.t, os.WriteFile(path, []byte(`{"schemaVersion":2,"x":1}`), 0o600))
+		}, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBroken(t)
+			b.Damaged()
+			ctx := t.Context()
+			id := b.configured()
+			before, err := b.Image(ctx, id)
+			must(t, err)
+			b.record("image", id, func(r map[string]any) { tt.damage(b, r) })
+			again := b.Again(t)
+			again.Damaged()
+			again.Tolerate()
+			report, err := again.Store.Check(ctx, strata.CheckOptions{})
+			must(t, err)
+			for _, f := range report.Findings {
+				if f.Problem != strata.ProblemDataUnrecorded || f.Bytes == 0 {
+					t.Errorf("%+v", f)
+				}
+			}
+			wantEqual(t, "findings", 2, len(report.Findings))
+			done, err := again.Repair(ctx, report, strata.RepairOptions{Remove: true})
+			must(t, err)
+			wantEqual(t, "left", tt.left, len(done.Left))
+			if len(done.Removed) > 0 || done.Trash != "" {
+				t.Errorf("removed: %+v", done)
+			}
+			after, err := again.Image(ctx, id)
+			must(t, err)
+			if tt.left == 0 {
+				wantEqual(t, "items", sorted(before.BigDataNames), sorted(after.BigDataNames))
+				wantEqual(t, "sizes", before.BigDataSizes, after.BigDataSizes)
+				wantEqual(t, "digests", before.BigDataDigests, after.BigDataDigests)
+				return
+			}
+			_, err = again.DeleteImage(ctx, id, strata.DeleteImageOptions{})
+			must(t, err)
 		})
 	}
 }

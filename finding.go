@@ -70,6 +70,8 @@ const (
 	// ProblemLayerWrong: the layer of an image is not the one that its configuration
 	// proves; or a container's layer is an image's, or another container's.
 	ProblemLayerWrong
+	// ProblemDataUnrecorded: the image's record has lost a data item that is there.
+	ProblemDataUnrecorded
 )
 
 // Repair is what would cure a Finding.
@@ -184,6 +186,7 @@ var problemNames = map[Problem]string{
 	ProblemRecordsLost:     "records-lost",
 	ProblemDiffIDMissing:   "diff-id-missing",
 	ProblemLayerWrong:      "layer-wrong",
+	ProblemDataUnrecorded:  "data-unrecorded",
 }
 
 // IsDamage reports whether something is lost or wrong. The others are leftovers, which

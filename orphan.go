@@ -99,6 +99,7 @@ func (o *orphanScan) addRecorded(e *exam) {
 	for _, i := range e.snap.Images {
 		o.images[string(i.ID)] = true
 		o.addItems(KindImage, string(i.ID), i.BigDataNames)
+		o.addItems(KindImage, string(i.ID), o.store.unrecorded(i))
 	}
 	for _, c := range e.snap.Containers {
 		o.containers[string(c.ID)] = true

@@ -70,6 +70,9 @@ func (t *tx) mendImage(ctx context.Context, f Finding) error {
 	if err != nil {
 		return err
 	}
+	if f.Problem == ProblemDataUnrecorded {
+		return t.recordLost(ctx, i, f.Item)
+	}
 	if f.Item == "" {
 		return t.writeImages.SetDigest(i.ID, validDigest(i.BigDataDigests[image.ManifestKey]))
 	}

@@ -51,7 +51,7 @@ func (v Inventory) ItemDigest(key string) (digest.Digest, error) {
 // With returns v with an item of that key, length and digest. It is no method: records
 // have v's methods, and change by their transaction alone.
 func With(v Inventory, key string, size int64, d digest.Digest) Inventory {
-	if _, known := v.BigDataSizes[key]; !known {
+	if !slices.Contains(v.BigDataNames, key) {
 		v.BigDataNames = append(slices.Clip(v.BigDataNames), key)
 	}
 	v.BigDataSizes = with(v.BigDataSizes, key, size)

@@ -68,3 +68,16 @@ func needsEncoding(key string) bool {
 	_, size := utf8.DecodeRuneInString(key[at:])
 	return at+size < len(key)
 }
+
+// Key is the other way round of FileName: the key of the item in a file of that name. ok is
+// false for a name that no item has.
+func Key(fileName string) (key string, ok bool) {
+	key = fileName
+	if text, encoded := strings.CutPrefix(fileName, "="); encoded {
+		if data, err := base64.StdEncoding.DecodeString(text); err == nil {
+			key = string(data)
+		}
+	}
+	name, err := FileName(key)
+	return key, err == nil && name == fileName
+}
