@@ -54,6 +54,9 @@ func (c *checker) checkLinks() error {
 func (s *Store) links(layers []layer.Layer) (*linkTable, error) {
 	t := &linkTable{of: map[string]layer.ID{}, linked: map[string]layer.ID{}}
 	for _, home := range s.driverHomes() {
+		if linksElsewhere(home.path) {
+			continue
+		}
 		entries, err := list(filepath.Join(home.path, "l"))
 		if err != nil {
 			return nil, err
@@ -70,6 +73,13 @@ func (s *Store) links(layers []layer.Layer) (*linkTable, error) {
 		}
 	}
 	return t, nil
+}
+
+// linksElsewhere reports whether the folder of the short links is none, but leads somewhere
+// else: what lies there is not the store's.
+func linksElsewhere(home string) bool {
+	info, err := os.Lstat(filepath.Join(home, "l"))
+	return err == nil && !info.IsDir()
 }
 
 func (t *linkTable) addLink(home, name string) {
@@ -95,6 +105,8 @@ func (c *checker) linkReasons(t *linkTable, l *layer.Layer, p layerPlace) (reaso
 	text, err := os.ReadFile(filepath.Join(p.dir, "link"))
 	name := strings.TrimRight(string(text), "\n")
 	switch {
+	case linksElsewhere(p.home.path):
+		reasons = append(reasons, "the folder of its short link, l, is no directory")
 	case errors.Is(err, fs.ErrNotExist):
 		reasons = append(reasons, "its file \"link\" is missing")
 	case err != nil:

@@ -105,6 +105,9 @@ func (o *orphanScan) scanLayerDirs(dir string) error {
 // scanLinks looks for short links (on-disk format, 4.1) to layers that neither a
 // record nor a directory speaks of.
 func (o *orphanScan) scanLinks(home string) error {
+	if linksElsewhere(home) {
+		return nil // a finding about each layer
+	}
 	entries, err := list(filepath.Join(home, "l"))
 	if err != nil {
 		return err

@@ -119,6 +119,9 @@ func (r *repairer) clearNotes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.clearLinkFolders(); err != nil {
+		return err
+	}
 	var errs []error
 	for _, f := range r.report.Findings {
 		l := c.layersOf[layer.ID(f.ID)]
@@ -130,6 +133,28 @@ func (r *repairer) clearNotes(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// clearLinkFolders takes away what is in the place of the folder of short links, and makes the
+// folder again. What a symbolic link there leads to stays as it is.
+func (r *repairer) clearLinkFolders() error {
+	if r.store.driver.name != overlayDriver {
+		return nil
+	}
+	for _, home := range r.store.driverHomes() {
+		if home.readOnly || !linksElsewhere(home.path) {
+			continue
+		}
+		folder := filepath.Join(home.path, "l")
+		err := r.trash.keep("notes", folder) // also with Discard: it is but a name
+		if err == nil {
+			err = os.Mkdir(folder, 0o755)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // clearLink takes away a short name that is another layer's, or a link that leads to another layer than the one

@@ -201,3 +201,41 @@ func TestLayerWithoutDirectory(t *testing.T) {
 		})
 	}
 }
+
+// TestLinksElsewhere: a symbolic link in the place of the folder of short links is replaced, and
+// what it leads to is never touched.
+func TestLinksElsewhere(t *testing.T) {
+	b := newBroken(t)
+	ctx := t.Context()
+	other := t.TempDir()
+	must(t, os.Symlink("mine", filepath.Join(other, "link")))
+	must(t, os.RemoveAll(b.home("l")))
+	must(t, os.Symlink(other, b.home("l")))
+	again := b.Again(t)
+	report, err := again.Store.Check(ctx, strata.CheckOptions{})
+	must(t, err)
+	wantEqual(t, "findings", 4, len(report.Findings))
+	for _, f := range report.Findings {
+		if f.Problem != strata.ProblemLinks || f.Repair != strata.RepairRelink {
+			t.Errorf("%+v", f)
+		}
+	}
+	_, err = again.GC(ctx, strata.GCOptions{})
+	must(t, err)
+	done, err := again.Repair(ctx, report, strata.RepairOptions{Remove: true})
+	must(t, err)
+	for _, f := range done.Left {
+		t.Errorf("left: %v: %v", f.Finding, f.Err)
+	}
+	entries, err := os.ReadDir(other)
+	must(t, err)
+	if len(entries) != 1 || entries[0].Name() != "link" {
+		t.Errorf("elsewhere: %v", entries)
+	}
+	after, err := again.Store.Check(ctx, strata.CheckOptions{})
+	must(t, err)
+	wantEqual(t, "findings", []string(nil), found(after.Findings))
+	snap, err := again.Snapshot(ctx)
+	must(t, err)
+	mountAll(t, again, snap)
+}
