@@ -1,6 +1,7 @@
 package strata
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,8 +15,8 @@ import (
 )
 
 // lostRecords looks for signs that a record file had more in it: something that other
-// records need, and whose files are there, has no record; or a file is empty, or not
-// there at all, while several objects of its kind are. No engine, however it is
+// records need, and whose files are there, has no record; or a file is not there, or no
+// list, while objects of its kind are. No engine, however it is
 // killed, leaves that behind: records go after what needs them, and files go first.
 func (s *Store) lostRecords(e *exam) error {
 	hidden := &orphanScan{store: s, layers: map[string]bool{}, containers: map[string]bool{}}
@@ -119,8 +120,9 @@ func isContainerDir(dir string) bool {
 	return err == nil && info.IsDir()
 }
 
-// lostObjects is for record files without a record. What a process left that was killed
-// while it deleted is one object; and engines never remove the file.
+// lostObjects is for record files that are not there, or that are no list: no engine leaves
+// that. An empty list with directories of several objects is also what a wipe leaves that was
+// killed.
 func (s *Store) lostObjects(e *exam, kind Kind, recorded int, dir string, is func(dir string) bool) error {
 	if recorded > 0 {
 		return nil
@@ -135,8 +137,7 @@ func (s *Store) lostObjects(e *exam, kind Kind, recorded int, dir string, is fun
 			ids = append(ids, entry.Name())
 		}
 	}
-	_, err = os.Lstat(filepath.Join(dir, kind.String()+"s.json"))
-	if len(ids) == 0 || len(ids) == 1 && !errors.Is(err, fs.ErrNotExist) {
+	if path, _ := s.recordFile(kind); len(ids) == 0 || !noList(path) {
 		return nil
 	}
 	for _, id := range ids {
@@ -144,6 +145,12 @@ func (s *Store) lostObjects(e *exam, kind Kind, recorded int, dir string, is fun
 	}
 	e.addLost(s, kind, len(ids), kind.String()+" "+ids[0])
 	return nil
+}
+
+// noList reports whether a record file is not there, or there without any list.
+func noList(path string) bool {
+	text, err := os.ReadFile(path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && string(bytes.TrimSpace(text)) == "null"
 }
 
 // addLost makes the finding.
