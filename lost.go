@@ -2,6 +2,7 @@ package strata
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -120,9 +121,9 @@ func isContainerDir(dir string) bool {
 	return err == nil && info.IsDir()
 }
 
-// lostObjects is for record files that are not there, or that are no list: no engine leaves
-// that. An empty list with directories of several objects is also what a wipe leaves that was
-// killed.
+// lostObjects is for record files that are not there, or that are no list, and had records
+// once: no engine leaves that. An empty list with directories of several objects is also what
+// a wipe leaves that was killed, and no list at all what the store's first object leaves.
 func (s *Store) lostObjects(e *exam, kind Kind, recorded int, dir string, is func(dir string) bool) error {
 	if recorded > 0 {
 		return nil
@@ -137,7 +138,7 @@ func (s *Store) lostObjects(e *exam, kind Kind, recorded int, dir string, is fun
 			ids = append(ids, entry.Name())
 		}
 	}
-	if path, _ := s.recordFile(kind); len(ids) == 0 || !noList(path) {
+	if path, backup := s.recordFile(kind); len(ids) == 0 || !noList(path) || !hasRecords(backup) {
 		return nil
 	}
 	for _, id := range ids {
@@ -151,6 +152,13 @@ func (s *Store) lostObjects(e *exam, kind Kind, recorded int, dir string, is fun
 func noList(path string) bool {
 	text, err := os.ReadFile(path)
 	return errors.Is(err, fs.ErrNotExist) || err == nil && string(bytes.TrimSpace(text)) == "null"
+}
+
+// hasRecords reports whether a record file can be read and is not empty.
+func hasRecords(path string) bool {
+	text, err := os.ReadFile(path)
+	var records []json.RawMessage
+	return err == nil && json.Unmarshal(text, &records) == nil && len(records) > 0
 }
 
 // addLost makes the finding.
