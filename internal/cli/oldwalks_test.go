@@ -244,7 +244,7 @@ func walks() []walk {
 			metadata -j a i
 			get-names nope
 			get-names -j a
-			get-names c
+			get-names web
 			list-layer-data a
 			list-image-data i
 			list-image-data -j i

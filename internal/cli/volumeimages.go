@@ -30,13 +30,21 @@ const flagUser = "strata-user"
 
 // ofVolume refuses to take away what a volume stands on, however hard it is asked for.
 func ofVolume(c container.Container) error {
-	var user string
-	if text := c.Flags[flagUser]; text == nil || json.Unmarshal(text, &user) != nil {
+	name, ok := strings.CutPrefix(userOf(c), "volume:")
+	if !ok {
 		return nil
 	}
-	name := strings.TrimPrefix(user, "volume:")
 	return errdefs.WithHint(errdefs.New(errdefs.ErrInUse, fmt.Sprintf("container %s is the base of volume %s, which is mounted", c.ID, name)),
 		fmt.Sprintf("`strata volume unmount %s` first; if there is no such volume, `strata delete-container %s`", name, c.ID))
+}
+
+// userOf is the user that a container was made for, "" for none.
+func userOf(c container.Container) (user string) {
+	text, ok := c.Flags[flagUser]
+	if !ok || json.Unmarshal(text, &user) != nil {
+		return ""
+	}
+	return user
 }
 
 // userContainer is the container of a user.
