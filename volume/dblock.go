@@ -3,6 +3,7 @@ package volume
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,27 +34,48 @@ func (e *LockedError) Error() string {
 // Unwrap returns errdefs.ErrLocked.
 func (e *LockedError) Unwrap() error { return errdefs.ErrLocked }
 
-// lockHolders finds who has a flock on the file at path in /proc/locks (proc_locks(5)):
-//
-//	1: FLOCK  ADVISORY  WRITE 1234 08:02:131074 0 EOF
+// lockHolders finds who has a flock on the file at path in /proc/locks. The kernel hands
+// that table out a buffer at a time and counts its lines anew for each, so locks that other
+// processes take and give back meanwhile make it repeat a line or leave one out: a holder is
+// named once, and a table without any is read again.
 func lockHolders(path string) []string {
 	var st unix.Stat_t
-	table, err := os.ReadFile("/proc/locks")
-	if err != nil || unix.Stat(path, &st) != nil {
+	if unix.Stat(path, &st) != nil {
 		return nil
 	}
 	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
-	var holders []string
-	for line := range strings.Lines(string(table)) {
+	for range 3 {
+		table, err := os.ReadFile("/proc/locks")
+		if err != nil {
+			return nil
+		}
+		if pids := flockHolders(string(table), file); len(pids) > 0 {
+			holders := make([]string, len(pids))
+			for i, pid := range pids {
+				holders[i] = describeProcess(pid)
+			}
+			return holders
+		}
+	}
+	return nil
+}
+
+// flockHolders returns the processes that a table in the form of proc_locks(5) names as
+// holders of a flock on file ("major:minor:inode"), each once, in the table's order:
+//
+//	1: FLOCK  ADVISORY  WRITE 1234 08:02:131074 0 EOF
+func flockHolders(table, file string) []int {
+	var pids []int
+	for line := range strings.Lines(table) {
 		fields := strings.Fields(line)
 		if len(fields) < 6 || fields[1] != "FLOCK" || fields[5] != file {
 			continue
 		}
-		if pid, err := strconv.Atoi(fields[4]); err == nil && pid > 0 {
-			holders = append(holders, describeProcess(pid))
+		if pid, err := strconv.Atoi(fields[4]); err == nil && pid > 0 && !slices.Contains(pids, pid) {
+			pids = append(pids, pid)
 		}
 	}
-	return holders
+	return pids
 }
 
 func describeProcess(pid int) string {

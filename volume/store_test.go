@@ -207,6 +207,24 @@ func TestLockTimeoutNamesPathAndHolder(t *testing.T) {
 	}
 }
 
+// A line twice is what the kernel prints when other processes' locks come and go between two
+// reads of the table.
+func TestFlockHolders(t *testing.T) {
+	table := `1: FLOCK  ADVISORY  WRITE 31989 08:02:131074 0 EOF
+1: -> FLOCK  ADVISORY  WRITE 4 08:02:131074 0 EOF
+2: POSIX  ADVISORY  WRITE 5 08:02:131074 0 EOF
+3: FLOCK  ADVISORY  READ 6 08:02:131074 0 EOF
+4: FLOCK  ADVISORY  WRITE 7 08:02:13107 0 EOF
+5: FLOCK  ADVISORY  WRITE 31989 08:02:131074 0 EOF
+6: OFDLCK ADVISORY  WRITE -1 08:02:131074 0 EOF
+7: FLOCK  ADVISORY  WRITE 0 08:02:131074 0 EOF
+8: FLOCK
+`
+	if diff := cmp.Diff([]int{31989, 6}, flockHolders(table, "08:02:131074")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestUnreadableMetadataIsKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metadata.db")
 	db, err := bbolt.Open(path, 0o600, nil)
