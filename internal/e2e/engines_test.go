@@ -110,28 +110,28 @@ func TestStrataUsesWhatEnginesStored(t *testing.T) {
 		}
 		r.checkDiffs(app)
 
-		r.podman("create", "--name", "c1", "--network=none", app, "/bin/sleep", "60")
+		r.podman("create", "--name", "box1", "--network=none", app, "/bin/sleep", "60")
 		containers := r.records("containers")
 		if len(containers) != 1 || containers[0].Image != image.ID {
 			t.Fatalf("containers: %+v", containers)
 		}
-		dir := r.strata("mount", "c1")
+		dir := r.strata("mount", "box1")
 		must(t, os.WriteFile(filepath.Join(dir, "etc/new"), []byte("from strata\n"), 0o644))
-		if got := r.podman("mount", "c1"); got != dir {
+		if got := r.podman("mount", "box1"); got != dir {
 			t.Errorf("podman mounts at %q, strata at %q", got, dir)
 		}
-		r.podman("unmount", "c1")
-		if got := r.strata("mounted", "c1"); got != "c1 mounted" {
+		r.podman("unmount", "box1")
+		if got := r.strata("mounted", "box1"); got != "box1 mounted" {
 			t.Errorf("after podman's unmount: %q", got)
 		}
-		r.strata("unmount", "c1")
+		r.strata("unmount", "box1")
 		if got := r.strata("changes", containers[0].Layer); !strings.Contains(got, `Add "/etc/new"`) {
 			t.Errorf("changes: %q", got)
 		}
-		if got := r.podman("diff", "c1"); !strings.Contains(got, "A /etc/new") {
+		if got := r.podman("diff", "box1"); !strings.Contains(got, "A /etc/new") {
 			t.Errorf("podman diff: %q", got)
 		}
-		r.strata("commit", "--name", "committed:1", "c1")
+		r.strata("commit", "--name", "committed:1", "box1")
 		if got := r.podman("run", "--rm", "--network=none", "localhost/committed:1", "/bin/cat", "/etc/new"); got != "from strata" {
 			t.Errorf("podman runs the committed image: %q", got)
 		}
@@ -147,7 +147,7 @@ func TestStrataUsesWhatEnginesStored(t *testing.T) {
 		if out, err := r.try(binary, "--graph", r.graph(), "--run", r.runRoot(), "-s", r.driver, "delete-image", app); err == nil {
 			t.Errorf("an image in use was deleted: %s", out)
 		}
-		r.podman("rm", "-f", "c1")
+		r.podman("rm", "-f", "box1")
 		r.strata("delete-image", "localhost/committed:1")
 		r.strata("delete-image", app)
 		if got := r.podman("images", "-q"); got != "" {

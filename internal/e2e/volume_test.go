@@ -175,17 +175,17 @@ func TestVolumesUnderEngines(t *testing.T) {
 func TestVolumesInUse(t *testing.T) {
 	eachVolumeUser(t, func(t *testing.T, u *volumeUser) {
 		u.create("vol", "base="+u.base(), "volatile=true")
-		u.hold("c1", "vol")
-		u.hold("c2", "vol")
-		u.must("exec", "c1", "/bin/sh", "-c", "echo shared > /dot/shared")
-		u.must("cp", "c1:/dot/shared", filepath.Join(u.r.dir, "copied"))
+		u.hold("box1", "vol")
+		u.hold("box2", "vol")
+		u.must("exec", "box1", "/bin/sh", "-c", "echo shared > /dot/shared")
+		u.must("cp", "box1:/dot/shared", filepath.Join(u.r.dir, "copied"))
 		shared := func(when, container string) {
 			t.Helper()
 			if out := u.must("exec", container, "/bin/cat", "/dot/shared"); out != "shared" || u.server.overlays("vol") != 1 {
 				t.Errorf("%s a container reads %q, %d mounts", when, out, u.server.overlays("vol"))
 			}
 		}
-		shared("after a copy", "c2")
+		shared("after a copy", "box2")
 		if out, err := u.try("volume", "rm", "vol"); err == nil {
 			t.Errorf("a volume in use is removed: %s", out)
 		}
@@ -193,17 +193,17 @@ func TestVolumesInUse(t *testing.T) {
 			t.Errorf("the command removes a volume in use: %s", out)
 		}
 		u.server.stop()
-		shared("without the server", "c2")
+		shared("without the server", "box2")
 		u.server.start("")
-		shared("after a restart", "c2")
-		u.letGo("c1")
-		shared("after the other ended", "c2")
+		shared("after a restart", "box2")
+		u.letGo("box1")
+		shared("after the other ended", "box2")
 		u.server.kill()
 		u.server.start("")
-		shared("after a kill", "c2")
-		u.hold("c3", "vol")
-		shared("in a container that joined", "c3")
-		u.letGo("c2", "c3")
+		shared("after a kill", "box2")
+		u.hold("box3", "vol")
+		shared("in a container that joined", "box3")
+		u.letGo("box2", "box3")
 		u.server.unused("vol")
 		if out := u.run("vol", "ls /dot"); out != "dir\nfile" {
 			t.Errorf("a volatile volume starts with %q", out)
