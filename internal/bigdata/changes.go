@@ -24,11 +24,8 @@ func (c *Changes) Adopt(st *Stage, id string) error {
 	if st == nil {
 		return nil
 	}
-	if err := st.Adopt(id); err != nil {
-		return err
-	}
-	c.made = append(c.made, filepath.Join(st.parent, id))
-	return nil
+	c.made = append(c.made, filepath.Join(st.parent, id)) // also what fails half-way
+	return st.Adopt(id)
 }
 
 // Delete notes directories that go when the transaction commits.
@@ -72,11 +69,11 @@ func (c *Changes) Commit() (remove func() error, err error) {
 	return Trash(c.gone...)
 }
 
-// Undo removes what was made, unless it was saved.
+// Undo removes what was made, unless it was saved. What an engine has beside it stays.
 func (c *Changes) Undo() error {
 	var errs []error
 	for _, dir := range c.made {
-		errs = append(errs, os.RemoveAll(dir))
+		errs = append(errs, removeItems(dir))
 	}
 	c.made = nil
 	return errors.Join(errs...)

@@ -145,55 +145,6 @@ func (s *Stage) sync() error {
 	return atomicfile.SyncDir(s.path)
 }
 
-// Adopt turns the stage into the data directory of object id. Items that lie
-// there are removed first: the caller knows that no record owns them. An engine's
-// own files stay. After an error the stage is still there.
-func (s *Stage) Adopt(id string) error {
-	target := filepath.Join(s.parent, id)
-	err := os.Rename(filepath.Join(target, UserData), filepath.Join(s.path, UserData))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("keep engine's files about %s: %w", id, err)
-	}
-	if err := removeAll(target); err != nil {
-		return fmt.Errorf("remove left-over data of %s: %w", id, err)
-	}
-	if err := faults.Hit("bigdata.adopt", target); err != nil {
-		return fmt.Errorf("adopt data of %s: %w", id, err)
-	}
-	if err := os.Rename(s.path, target); err != nil {
-		return fmt.Errorf("adopt data of %s: %w", id, err)
-	}
-	s.path = ""
-	return errors.Join(s.syncParent(s.parent), s.release())
-}
-
-// AdoptItem moves one staged item into the data directory of object id, replacing
-// an item of that key.
-func (s *Stage) AdoptItem(id, key string) error {
-	name, err := newFileName(key)
-	if err != nil {
-		return err
-	}
-	dir := filepath.Join(s.parent, id)
-	if err := makeDir(dir, s.opts); err != nil {
-		return err
-	}
-	if err := faults.Hit("bigdata.adopt", dir); err != nil {
-		return fmt.Errorf("adopt data item %q: %w", key, err)
-	}
-	if err := os.Rename(filepath.Join(s.path, name), filepath.Join(dir, name)); err != nil {
-		return fmt.Errorf("adopt data item %q: %w", key, err)
-	}
-	return s.syncParent(dir)
-}
-
-func (s *Stage) syncParent(dir string) error {
-	if s.opts.NoSync {
-		return nil
-	}
-	return atomicfile.SyncDir(dir)
-}
-
 // Discard removes what was not adopted. Always safe to defer, also for nil.
 func (s *Stage) Discard() error {
 	if s == nil {
