@@ -264,7 +264,7 @@ func walks() []walk {
 		{name: "5.5 data", lines: `
 			create-layer -i lay
 			create-image -i i lay
-			create-container -i c i
+			create-container -i c -n web i
 			set-layer-data lay k <text
 			set-layer-data -f DIR/bytes lay k2
 			get-layer-data lay k
@@ -316,13 +316,13 @@ func walks() []walk {
 			getcontainerrundir c
 			get-container-dir nope
 			container c
-			set-metadata -m text c
+			set-metadata -m text web
 			set-metadata -f DIR/text i
 			set-metadata lay
 			set-metadata -m '' lay
 			set-metadata -m x nope
 			setmetadata -m y lay
-			metadata c i lay`},
+			metadata web i lay`},
 		{name: "5.6 names", lines: `
 			create-layer -i lay -n a
 			create-layer -i m -n b
