@@ -333,6 +333,11 @@ func (c walkCase) try(w *walk) {
 
 // checkError: a failure is reported, and says what it is.
 func (c walkCase) checkError(w *walk, err error) {
+	if err != nil {
+		if twice := testutil.Stutter(err.Error()); twice != "" {
+			w.t.Errorf("%q is said twice: %v", twice, err)
+		}
+	}
 	w.t.Helper()
 	switch {
 	case c.cancel && err != nil && !errors.Is(err, context.Canceled):

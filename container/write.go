@@ -127,7 +127,7 @@ func (tx *WriteTx) update(id ID, change func(*Record)) error {
 // saved is dropped.
 func (tx *WriteTx) Commit(ctx context.Context) error {
 	if err := tx.data.Save(ctx, tx.writer); err != nil {
-		return errors.Join(fmt.Errorf("save containers: %w", err), tx.Close())
+		return errors.Join(err, tx.Close())
 	}
 	remove, err := tx.data.Commit()
 	return errors.Join(err, tx.Close(), remove())

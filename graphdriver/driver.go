@@ -14,7 +14,8 @@ import (
 // All methods are safe for concurrent use on different IDs; the driver
 // serialises calls for one ID itself. IDs are validated before they become
 // paths; a bad one is an errdefs.ErrInvalid. A cancelled call leaves nothing but
-// what Cleanup removes.
+// what Cleanup removes. Errors give the cause; which layer was asked for and what
+// for is the caller's to say.
 type ProtoDriver interface {
 	// Name is the registered name: "overlay", "vfs".
 	Name() string

@@ -3,7 +3,6 @@ package graphdriver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -56,7 +55,7 @@ func (n *naive) Diff(ctx context.Context, id, parent ID, opts DiffOptions) (io.R
 	}
 	changes, err := n.compare(ctx, dir, parent, opts)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("diff layer %s against %s: %w", id, parent, err), put())
+		return nil, errors.Join(err, put())
 	}
 	return stream(ctx, func(ctx context.Context, w io.Writer) error {
 		return archive.PackChanges(ctx, w, dir, changes, pack)
@@ -68,10 +67,7 @@ func (n *naive) Changes(ctx context.Context, id, parent ID, opts DiffOptions) (c
 		changes, err = n.compare(ctx, dir, parent, opts)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("changes of layer %s: %w", id, err)
-	}
-	return changes, nil
+	return changes, err
 }
 
 func (n *naive) DiffSize(ctx context.Context, id, parent ID, opts DiffOptions) (size int64, err error) {
@@ -79,10 +75,7 @@ func (n *naive) DiffSize(ctx context.Context, id, parent ID, opts DiffOptions) (
 		size, err = n.size(ctx, dir, parent, opts)
 		return err
 	})
-	if err != nil {
-		return 0, fmt.Errorf("diff size of layer %s: %w", id, err)
-	}
-	return size, nil
+	return size, err
 }
 
 func (n *naive) size(ctx context.Context, dir string, parent ID, opts DiffOptions) (int64, error) {
@@ -104,10 +97,7 @@ func (n *naive) ApplyDiff(ctx context.Context, id, _ ID, diff io.Reader, opts Ap
 		})
 		return err
 	})
-	if err != nil {
-		return 0, fmt.Errorf("apply diff to layer %s: %w", id, err)
-	}
-	return size, nil
+	return size, err
 }
 
 // compare lists what dir, a mounted layer, changed against parent, which is mounted for

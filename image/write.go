@@ -175,7 +175,7 @@ func (tx *WriteTx) Commit(ctx context.Context) error {
 			continue
 		}
 		if err := tx.data.Save(ctx, w); err != nil {
-			return errors.Join(fmt.Errorf("save images: %w", err), tx.Close())
+			return errors.Join(err, tx.Close())
 		}
 	}
 	remove, err := tx.data.Commit()

@@ -45,9 +45,7 @@ func (tx *WriteTx) Commit(ctx context.Context) error {
 		return ErrTxClosed
 	}
 	err := tx.records.Save(ctx)
-	if err != nil {
-		err = fmt.Errorf("save layers: %w", err)
-	} else {
+	if err == nil {
 		tx.made = nil
 	}
 	return errors.Join(err, tx.end(context.WithoutCancel(ctx)))

@@ -176,7 +176,7 @@ func (a *additionalLayer) CreateAs(ctx context.Context, id, parent graphdriver.I
 		err = a.link(l)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("create layer %s of an additional one: %w", id, err), d.Remove(context.WithoutCancel(ctx), id))
+		return errors.Join(fmt.Errorf("link to additional layer: %w", err), d.Remove(context.WithoutCancel(ctx), id))
 	}
 	return nil
 }

@@ -207,13 +207,10 @@ func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts gra
 	}
 	defer unlock()
 	p, err := d.plan(ctx, parent, opts)
-	if err == nil {
-		err = d.create(p, id)
-	}
 	if err != nil {
-		return fmt.Errorf("create layer %s: %w", id, err)
+		return err
 	}
-	return nil
+	return d.create(p, id)
 }
 
 func (d *driver) create(p *plan, id graphdriver.ID) error {

@@ -84,7 +84,7 @@ func (d *driver) native(ctx context.Context, id, parent graphdriver.ID) (l layer
 func (d *driver) Diff(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.DiffOptions) (io.ReadCloser, error) {
 	c, ok, err := d.own(ctx, id, parent, opts)
 	if err != nil {
-		return nil, fmt.Errorf("diff of layer %s: %w", id, err)
+		return nil, err
 	}
 	if !ok {
 		return d.compared(id, opts).Diff(ctx, id, parent, opts)
@@ -99,7 +99,7 @@ func (d *driver) Diff(ctx context.Context, id, parent graphdriver.ID, opts graph
 func (d *driver) Changes(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.DiffOptions) ([]archive.Change, error) {
 	c, ok, err := d.own(ctx, id, parent, opts)
 	if err != nil {
-		return nil, fmt.Errorf("changes of layer %s: %w", id, err)
+		return nil, err
 	}
 	if !ok {
 		return d.compared(id, opts).Changes(ctx, id, parent, opts)
@@ -111,16 +111,12 @@ func (d *driver) Changes(ctx context.Context, id, parent graphdriver.ID, opts gr
 func (d *driver) DiffSize(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.DiffOptions) (int64, error) {
 	c, ok, err := d.own(ctx, id, parent, opts)
 	if err != nil {
-		return 0, fmt.Errorf("size of layer %s: %w", id, err)
+		return 0, err
 	}
 	if !ok {
 		return d.compared(id, opts).DiffSize(ctx, id, parent, opts)
 	}
-	size, err := archive.ChangesSize(ctx, c.dir, c.list)
-	if err != nil {
-		return 0, fmt.Errorf("size of layer %s: %w", id, err)
-	}
-	return size, nil
+	return archive.ChangesSize(ctx, c.dir, c.list)
 }
 
 // DiffMounts reports whether Diff, Changes and DiffSize of id against parent mount a layer at
@@ -152,14 +148,14 @@ func (d *driver) ApplyDiff(ctx context.Context, id, _ graphdriver.ID, diff io.Re
 		err = l.fillable()
 	}
 	if err != nil {
-		return 0, fmt.Errorf("apply diff to layer %s: %w", id, err)
+		return 0, err
 	}
 	if err := faults.Hit("overlay.apply", l.home.path); err != nil {
-		return 0, fmt.Errorf("apply diff to layer %s: %w", id, err)
+		return 0, err
 	}
 	size, err := d.extract(ctx, l.diff(), diff, opts, false)
 	if err != nil {
-		return 0, fmt.Errorf("apply diff to layer %s: %w", id, err)
+		return 0, err
 	}
 	return size, d.syncFilesystem(l.home)
 }

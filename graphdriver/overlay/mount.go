@@ -3,7 +3,6 @@ package overlay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -45,7 +44,7 @@ func (d *driver) Get(ctx context.Context, id graphdriver.ID, opts graphdriver.Mo
 		err = d.mount(ctx, l, point, opts)
 	}
 	if err != nil {
-		return "", fmt.Errorf("mount layer %s: %w", id, err)
+		return "", err
 	}
 	d.counts.got(id, mounted)
 	return point, nil
@@ -189,10 +188,7 @@ func (d *driver) Put(ctx context.Context, id graphdriver.ID) error {
 	if !d.counts.put(id) {
 		return nil
 	}
-	if err := d.unmount(ctx, l); err != nil {
-		return fmt.Errorf("unmount layer %s: %w", id, err)
-	}
-	return nil
+	return d.unmount(ctx, l)
 }
 
 func (d *driver) unmount(ctx context.Context, l layerDir) error {

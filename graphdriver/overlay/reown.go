@@ -3,7 +3,6 @@ package overlay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -23,7 +22,7 @@ func (d *driver) Capabilities() graphdriver.Capabilities {
 func (d *driver) createCopy(ctx context.Context, id, parent graphdriver.ID, opts graphdriver.CreateOptions) error {
 	st, err := d.Stage(ctx, parent, opts)
 	if err != nil {
-		return fmt.Errorf("create layer %s: %w", id, err)
+		return err
 	}
 	if err := st.Adopt(ctx, id); err != nil {
 		return errors.Join(err, st.Discard())

@@ -2,7 +2,6 @@ package overlay
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/atomicfile"
@@ -27,14 +26,14 @@ func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
 	defer unlock()
 	h, err := s.driver.homes.Writable(id)
 	if err != nil {
-		return fmt.Errorf("replace files: %w", err)
+		return err
 	}
 	l := h.layer(id)
 	if err := faults.Hit("overlay.replace", l.home.path); err != nil {
 		return err
 	}
 	if err := atomicfile.Exchange(s.files(), l.path("diff")); err != nil {
-		return fmt.Errorf("replace files of layer %s: %w", id, err)
+		return err
 	}
 	s.over, s.adopted = true, true
 	return s.driver.syncDirs(l.dir(), s.tree)

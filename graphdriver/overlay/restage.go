@@ -3,7 +3,6 @@ package overlay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -25,15 +24,15 @@ func (d *driver) Restage(ctx context.Context, id graphdriver.ID, apart bool) (gr
 		err = l.fillable()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
+		return nil, err
 	}
 	temp, err := tempdir.New(l.home.Temp())
 	if err != nil {
-		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
+		return nil, err
 	}
 	s := &staged{driver: d, plan: &plan{home: l.home}, temp: temp, tree: temp.Addition(), again: true, shared: !apart}
 	if err := s.fillAgain(ctx, l); err != nil {
-		return nil, errors.Join(fmt.Errorf("stage layer %s again: %w", id, err), s.Discard())
+		return nil, errors.Join(err, s.Discard())
 	}
 	s.wrote()
 	return s, nil

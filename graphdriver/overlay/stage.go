@@ -25,7 +25,7 @@ var errOver = errdefs.New(errdefs.ErrInvalid, "staged layer is adopted or discar
 func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdriver.CreateOptions) (graphdriver.Staged, error) {
 	p, err := d.plan(ctx, parent, opts)
 	if err != nil {
-		return nil, fmt.Errorf("stage layer: %w", err)
+		return nil, err
 	}
 	s, err := d.stage(p)
 	if err != nil {
@@ -35,7 +35,7 @@ func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdri
 		return s, nil
 	}
 	if err := s.reown(ctx, parent, opts); err != nil {
-		return nil, errors.Join(fmt.Errorf("stage layer: copy layer %s with other owners: %w", parent, err), s.Discard())
+		return nil, errors.Join(fmt.Errorf("copy layer %s with other owners: %w", parent, err), s.Discard())
 	}
 	s.wrote()
 	return s, nil
@@ -45,11 +45,11 @@ func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdri
 func (d *driver) stage(p *plan) (*staged, error) {
 	temp, err := tempdir.New(p.home.Temp())
 	if err != nil {
-		return nil, fmt.Errorf("stage layer: %w", err)
+		return nil, err
 	}
 	s := &staged{driver: d, plan: p, temp: temp, tree: temp.Addition()}
 	if err := d.build(p, s.tree, func() error { return nil }); err != nil {
-		return nil, errors.Join(fmt.Errorf("stage layer: %w", err), s.Discard())
+		return nil, errors.Join(err, s.Discard())
 	}
 	s.wrote()
 	return s, nil
@@ -113,10 +113,10 @@ func (s *staged) settle(ctx context.Context, id graphdriver.ID, move func(graphd
 		return err
 	}
 	if s.again {
-		return fmt.Errorf("adopt layer %s: staged as a layer that is there: %w", id, errdefs.ErrInvalid)
+		return fmt.Errorf("staged as a layer that is there: %w", errdefs.ErrInvalid)
 	}
 	if s.below != nil && !s.below.adopted {
-		return fmt.Errorf("adopt layer %s: %w", id, errParentStage)
+		return errParentStage
 	}
 	if err := s.Sync(ctx); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (s *staged) settle(ctx context.Context, id graphdriver.ID, move func(graphd
 		return err
 	}
 	if err := move(id); err != nil {
-		return fmt.Errorf("adopt layer %s: %w", id, err)
+		return err
 	}
 	s.over, s.adopted = true, true
 	return nil

@@ -22,14 +22,14 @@ func (d *driver) StageOn(ctx context.Context, parent graphdriver.Staged, opts gr
 		return nil, fmt.Errorf("stage layer on a stage of another driver: %w", errdefs.ErrInvalid)
 	}
 	if below.over {
-		return nil, fmt.Errorf("stage layer: %w", errOver)
+		return nil, errOver
 	}
 	p, err := d.plan(ctx, "", opts)
 	if err != nil {
-		return nil, fmt.Errorf("stage layer: %w", err)
+		return nil, err
 	}
 	if err := d.standOnStage(ctx, p, below); err != nil {
-		return nil, fmt.Errorf("stage layer: %w", err)
+		return nil, err
 	}
 	s, err := d.stage(p)
 	if err != nil {
@@ -48,7 +48,7 @@ func (d *driver) AdoptAll(ctx context.Context, stack []graphdriver.Staged, ids [
 			return fmt.Errorf("adopt layer %s: %w", ids[i], errOver)
 		}
 		if err := s.settle(ctx, ids[i], s.move); err != nil {
-			return err
+			return fmt.Errorf("adopt layer %s: %w", ids[i], err)
 		}
 		dirs = append(dirs, s.namedIn()...)
 	}

@@ -42,20 +42,17 @@ func (d *driver) Trash(ctx context.Context, id graphdriver.ID) (remove func() er
 		return func() error { return nil }, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("remove: %w", err)
+		return nil, err
 	}
 	l := h.layer(id)
 	if err := faults.Hit("overlay.release", l.home.path); err != nil {
-		return nil, fmt.Errorf("remove layer %s: %w", id, err)
+		return nil, err
 	}
 	if err := d.release(l); err != nil {
-		return nil, fmt.Errorf("remove layer %s: %w", id, err)
+		return nil, err
 	}
 	d.counts.forget(id)
-	if remove, err = d.trash(ctx, l); err != nil {
-		return nil, fmt.Errorf("remove layer %s: %w", id, err)
-	}
-	return remove, nil
+	return d.trash(ctx, l)
 }
 
 // mountTries bounds the unmounting of mounts on top of each other.

@@ -21,11 +21,11 @@ func (d *driver) Get(_ context.Context, id graphdriver.ID, opts graphdriver.Moun
 	}
 	for _, o := range opts.Options {
 		if o != "ro" {
-			return "", fmt.Errorf("mount layer %s: vfs has no mount option %q: %w", id, o, errdefs.ErrUnsupported)
+			return "", fmt.Errorf("vfs has no mount option %q: %w", o, errdefs.ErrUnsupported)
 		}
 	}
 	if !opts.Mapping.Empty() {
-		return "", fmt.Errorf("mount layer %s: vfs can not shift IDs: %w", id, errdefs.ErrUnsupported)
+		return "", fmt.Errorf("vfs can not shift IDs: %w", errdefs.ErrUnsupported)
 	}
 	return h.Dir(id), nil
 }

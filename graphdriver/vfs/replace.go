@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/atomicfile"
@@ -26,13 +25,13 @@ func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
 	defer unlock()
 	h, err := s.driver.homes.Writable(id)
 	if err != nil {
-		return fmt.Errorf("replace files: %w", err)
+		return err
 	}
 	if err := faults.Hit("vfs.replace", h.path); err != nil {
 		return err
 	}
 	if err := atomicfile.Exchange(s.tree, h.Dir(id)); err != nil {
-		return fmt.Errorf("replace files of layer %s: %w", id, err)
+		return err
 	}
 	s.over = true
 	return s.driver.syncDirs(h.layers(), s.temp.Path())

@@ -3,7 +3,6 @@ package vfs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/stratastore/strata/graphdriver"
@@ -21,15 +20,15 @@ var (
 func (d *driver) Restage(ctx context.Context, id graphdriver.ID, apart bool) (graphdriver.Restaged, error) {
 	h, err := d.homes.Writable(id)
 	if err != nil {
-		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
+		return nil, err
 	}
 	temp, err := tempdir.New(h.Temp())
 	if err != nil {
-		return nil, fmt.Errorf("stage layer %s again: %w", id, err)
+		return nil, err
 	}
 	s := &staged{driver: d, home: h, temp: temp, tree: temp.Addition(), dirty: true, again: true, shared: !apart}
 	if err := s.fillAgain(ctx, id); err != nil {
-		return nil, errors.Join(fmt.Errorf("stage layer %s again: %w", id, err), s.Discard())
+		return nil, errors.Join(err, s.Discard())
 	}
 	return s, nil
 }

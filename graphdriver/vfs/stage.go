@@ -27,7 +27,7 @@ func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts gra
 	}
 	st, err := d.Stage(ctx, parent, opts)
 	if err != nil {
-		return fmt.Errorf("create layer %s: %w", id, err)
+		return err
 	}
 	if err := st.Adopt(ctx, id); err != nil {
 		return errors.Join(err, st.Discard())
@@ -41,7 +41,7 @@ func (d *driver) Create(ctx context.Context, id, parent graphdriver.ID, opts gra
 // Stage copies the parent's tree into a directory of its own.
 func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdriver.CreateOptions) (graphdriver.Staged, error) {
 	for key := range opts.StorageOpt {
-		return nil, fmt.Errorf("stage layer: vfs has no storage option %q for a layer: %w", key, errdefs.ErrInvalid)
+		return nil, fmt.Errorf("vfs has no storage option %q for a layer: %w", key, errdefs.ErrInvalid)
 	}
 	var from string
 	if parent != "" {
@@ -54,11 +54,11 @@ func (d *driver) Stage(ctx context.Context, parent graphdriver.ID, opts graphdri
 	st := &staged{driver: d, home: d.homes.For(opts), dirty: true}
 	var err error
 	if st.temp, err = tempdir.New(st.home.Temp()); err != nil {
-		return nil, fmt.Errorf("stage layer: %w", err)
+		return nil, err
 	}
 	st.tree = st.temp.Addition()
 	if err := st.begin(ctx, from, opts); err != nil {
-		return nil, errors.Join(fmt.Errorf("stage layer: %w", err), st.Discard())
+		return nil, errors.Join(err, st.Discard())
 	}
 	return st, nil
 }
@@ -142,7 +142,7 @@ func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
 		return err
 	}
 	if s.again {
-		return fmt.Errorf("adopt layer %s: staged as a layer that is there: %w", id, errdefs.ErrInvalid)
+		return fmt.Errorf("staged as a layer that is there: %w", errdefs.ErrInvalid)
 	}
 	if err := s.Sync(ctx); err != nil {
 		return err
@@ -156,13 +156,13 @@ func (s *staged) Adopt(ctx context.Context, id graphdriver.ID) error {
 		return err
 	}
 	if err := faults.Hit("vfs.rename", s.home.path); err != nil {
-		return fmt.Errorf("adopt layer %s: %w", id, err)
+		return err
 	}
 	if err := atomicfile.RenameNew(s.tree, s.home.Dir(id)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("adopt layer %s: the staged tree was removed by another program: %w", id, err)
+			return fmt.Errorf("the staged tree was removed by another program: %w", err)
 		}
-		return fmt.Errorf("adopt layer %s: %w", id, err)
+		return err
 	}
 	if err := s.driver.syncDirs(s.home.layers(), s.temp.Path()); err != nil {
 		return errors.Join(err, os.Rename(s.home.Dir(id), s.tree))

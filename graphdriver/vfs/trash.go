@@ -3,7 +3,6 @@ package vfs
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -36,13 +35,9 @@ func (d *driver) Trash(ctx context.Context, id graphdriver.ID) (remove func() er
 		return func() error { return nil }, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("remove: %w", err)
+		return nil, err
 	}
-	remove, err = d.trash(h, h.Dir(id))
-	if err != nil {
-		return nil, fmt.Errorf("remove layer %s: %w", id, err)
-	}
-	return remove, nil
+	return d.trash(h, h.Dir(id))
 }
 
 func (d *driver) trash(h home, tree string) (remove func() error, err error) {

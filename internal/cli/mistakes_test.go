@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stratastore/strata/config"
+	"github.com/stratastore/strata/internal/testutil"
 )
 
 // TestMistakes makes the mistakes that people make, and demands of each error that
@@ -105,6 +106,9 @@ func TestMistakes(t *testing.T) {
 			names := strings.ReplaceAll(tt.names, "DIR", dir)
 			if code != tt.code || !strings.HasPrefix(first, "error: ") || !strings.Contains(first, names) {
 				t.Errorf("exit code %d, want %d, and an error that names %s: %s", code, tt.code, names, first)
+			}
+			if twice := testutil.Stutter(errs); twice != "" {
+				t.Errorf("%q is said twice: %s", twice, errs)
 			}
 			if tt.hint != "" && (!strings.HasPrefix(rest, "hint: ") || !strings.Contains(rest, tt.hint)) {
 				t.Errorf("a hint that names %s: %q", tt.hint, rest)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/stratastore/strata/config"
 	"github.com/stratastore/strata/internal/mountapi"
+	"github.com/stratastore/strata/internal/testutil"
 )
 
 // TestMain lets the stories run the program itself where it matters how it is called.
@@ -161,10 +163,15 @@ func call(ts *testscript.TestScript, program string, withStore bool, args []stri
 	ts.Check(err)
 	ts.Check(os.Chdir(ts.MkAbs(".")))
 	defer func() { ts.Check(os.Chdir(home)) }()
-	return Run(context.Background(), Env{
-		Args: append(words, args...), Stdin: in, Stdout: ts.Stdout(), Stderr: ts.Stderr(),
+	var errs bytes.Buffer
+	code := Run(context.Background(), Env{
+		Args: append(words, args...), Stdin: in, Stdout: ts.Stdout(), Stderr: io.MultiWriter(ts.Stderr(), &errs),
 		Terminal: s.terminal, Now: time.Now, Config: scriptConfig(ts),
 	})
+	if twice := testutil.Stutter(errs.String()); twice != "" {
+		ts.Fatalf("%q is said twice: %s", twice, &errs)
+	}
+	return code
 }
 
 // scriptConfig is the environment of a story.

@@ -103,6 +103,20 @@ func TestRequireProgram(t *testing.T) {
 	}
 }
 
+func TestStutter(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                       "",
+		"error: mount layer a: busy\nhint: busy": "",
+		"error: mount a: lock: mount a: busy":    "mount a",
+		"delete a: busy\ndelete b: busy":         "",
+		"first\nread: read: nothing":             "read",
+	} {
+		if got := testutil.Stutter(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // recorder notes the outcome instead of ending the test.
 type recorder struct {
 	testing.TB
