@@ -34,9 +34,10 @@ type ApplyOptions struct {
 // files in it, which takes the layer's place at once: when that fails or the process
 // dies, the layer is as before or as wanted.
 //
-// A layer that is mounted, or below one that is, and one of a driver or on a file system
-// that can not exchange trees (graphdriver.Restager) is written in place instead. When that fails or the process
-// dies, the layer keeps what was written and has no digests any more.
+// A layer that is mounted, or below one that is, by the kernel or by the counts, and one of
+// a driver or on a file system that can not exchange trees (graphdriver.Restager) is written
+// in place instead. When that fails or the process dies, the layer keeps what was written
+// and has no digests any more.
 //
 // ErrUnknown, ErrIncomplete; errdefs.ErrCorrupt for a bad blob. Call it without
 // any transaction.
@@ -153,11 +154,11 @@ func (a *application) change(ctx context.Context, tx *WriteTx) error {
 	}
 	driver, can := a.store.driver().(graphdriver.Restager)
 	if can {
-		used, err := tx.used(ctx, a.id)
+		mounted, err := tx.mountedOn(ctx, a.id)
 		if err != nil {
 			return err
 		}
-		can = !used
+		can = mounted == ""
 	}
 	if !can {
 		return a.inPlace(ctx, tx, &r)

@@ -12,45 +12,7 @@ import (
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
-	"github.com/stratastore/strata/internal/mountapi"
 )
-
-// used reports whether the layer or one on it is mounted, counted or not: then another
-// tree in its place would not be seen.
-func (tx *ReadTx) used(ctx context.Context, id ID) (bool, error) {
-	mounted, err := tx.mounted(ctx, id)
-	if mounted || err != nil {
-		return mounted, err
-	}
-	for _, child := range tx.Children(id) {
-		if used, err := tx.used(ctx, child); used || err != nil {
-			return used, err
-		}
-	}
-	return false, nil
-}
-
-func (tx *ReadTx) mounted(ctx context.Context, id ID) (bool, error) {
-	if m, counted := tx.mounts[id]; counted {
-		live, err := tx.store.isMounted(ctx, id, m.Path)
-		if live || err != nil {
-			return live, err
-		}
-	}
-	state, ok := tx.store.driver().(graphdriver.MountState)
-	if !ok {
-		return false, nil
-	}
-	path, mounted, err := state.Mounted(ctx, graphdriver.ID(id))
-	if mounted && err == nil {
-		// Drivers that mount nothing say so of every layer.
-		mounted, err = mountapi.IsMountPoint(path)
-	}
-	if err != nil {
-		return false, fmt.Errorf("mount state of layer %s: %w", id, err)
-	}
-	return mounted, nil
-}
 
 // whole changes a layer at once. When it fails, the layer is as it was, or as wanted.
 func (a *application) whole(ctx context.Context, tx *WriteTx, driver graphdriver.Restager, r *Record) error {

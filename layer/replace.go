@@ -21,7 +21,7 @@ func (tx *WriteTx) Replace(ctx context.Context, id ID, st *Stage) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.replaceable(l, st); err != nil {
+	if err := tx.replaceable(ctx, l, st); err != nil {
 		return fmt.Errorf("replace files of layer %s: %w", id, err)
 	}
 	if err := st.Sync(ctx); err != nil {
@@ -34,7 +34,7 @@ func (tx *WriteTx) Replace(ctx context.Context, id ID, st *Stage) error {
 }
 
 // replaceable makes sure that the stage is the layer once more, and that nobody looks at it.
-func (tx *WriteTx) replaceable(l Layer, st *Stage) error {
+func (tx *WriteTx) replaceable(ctx context.Context, l Layer, st *Stage) error {
 	switch {
 	case st.store != tx.store || st.adopted || st.on != nil:
 		return errForeignStage
@@ -47,30 +47,7 @@ func (tx *WriteTx) replaceable(l Layer, st *Stage) error {
 	if err := tx.sameParent(st); err != nil {
 		return err
 	}
-	return tx.unmountedAbove(l.ID)
-}
-
-// unmountedAbove refuses a layer that is mounted, or is below one that is.
-func (tx *ReadTx) unmountedAbove(id ID) error {
-	all, err := tx.Layers()
-	if err != nil {
-		return err
-	}
-	for _, l := range all {
-		if l.MountCount == 0 {
-			continue
-		}
-		stack, err := tx.Chain(l.ID)
-		for _, below := range stack {
-			if below.ID == id {
-				return errdefs.WithHint(fmt.Errorf("layer %s: %w", l.ID, ErrMounted), "unmount layer "+string(l.ID)+" first")
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.unmounted(ctx, l.ID)
 }
 
 // replace is adopt for a layer that is there. A driver that lost it altogether gets it anew.
