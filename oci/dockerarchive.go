@@ -26,8 +26,8 @@ type dockerItem struct {
 	Layers   []string
 }
 
-// maxMade caps the bytes of an archive's configurations and made manifests, which are
-// all kept in memory.
+// maxMade caps the bytes of an archive's configurations, by name, and made manifests, which
+// are all kept in memory.
 const maxMade = 64 << 20
 
 // dockerArchive is a Source over a docker-archive. Such an archive has no
@@ -51,7 +51,6 @@ type dockerArchive struct {
 
 // dockerImage is a configuration with its diff IDs.
 type dockerImage struct {
-	text  []byte
 	desc  v1.Descriptor
 	diffs []digest.Digest
 }
@@ -95,11 +94,13 @@ func (a *dockerArchive) add(ctx context.Context, item dockerItem) error {
 		}
 	}
 	text, desc, err := uncompressedManifest(config.desc, layers)
-	if err == nil {
-		err = a.keep(desc.Digest, text)
-	}
 	if err != nil {
 		return err
+	}
+	if _, known := a.made[desc.Digest]; !known {
+		if err := a.keep(desc.Digest, text); err != nil {
+			return err
+		}
 	}
 	entry := Entry{Descriptor: desc}
 	for _, tag := range item.RepoTags {
@@ -113,27 +114,26 @@ func (a *dockerArchive) add(ctx context.Context, item dockerItem) error {
 	return nil
 }
 
-// config reads a configuration, once.
+// config reads a configuration, once. What is the same under another name counts once more:
+// it was read again.
 func (a *dockerArchive) config(name string) (c dockerImage, err error) {
 	if c, known := a.configs[name]; known {
 		return c, nil
 	}
-	if c.text, err = readFile(a.files, name); err != nil {
+	text, err := readFile(a.files, name)
+	if err != nil {
 		return c, err
 	}
-	if c.diffs, err = diffIDs(c.text); err != nil {
+	if c.diffs, err = diffIDs(text); err != nil {
 		return c, err
 	}
-	c.desc = blobDescriptor(dockerConfig, c.text)
+	c.desc = blobDescriptor(dockerConfig, text)
 	a.configs[name] = c
-	return c, a.keep(c.desc.Digest, c.text)
+	return c, a.keep(c.desc.Digest, text)
 }
 
 // keep holds a document for Blob.
 func (a *dockerArchive) keep(d digest.Digest, text []byte) error {
-	if _, known := a.made[d]; known {
-		return nil
-	}
 	a.made[d] = text
 	if a.madeBytes += len(text); a.madeBytes > maxMade {
 		return fmt.Errorf("configurations and manifests have more than %d bytes: %w", maxMade, errdefs.ErrLimit)
