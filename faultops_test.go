@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -141,10 +142,20 @@ func importStack(ctx context.Context, s *strata.Store) error {
 	return err
 }
 
-// imageOps make images in several changes; what a failed one leaves of layers, garbage
-// collection takes.
+// imageOps make images in several changes, and write them to files; what a failed one
+// leaves of layers, garbage collection takes.
 func imageOps() []walkOp {
 	epoch := time.Unix(1, 0)
+	base, more, last := walkTar("base"), walkTar("more"), walkTar("last", ".wh.more")
+	load := func(layers ...[]byte) func(ctx context.Context, s *strata.Store) error {
+		return func(ctx context.Context, s *strata.Store) error {
+			return loadWalk(ctx, s, "localhost/loaded:1", layers...)
+		}
+	}
+	loaded := func(t *testing.T, s *storetest.Store) {
+		t.Helper()
+		must(t, load(base, more)(t.Context(), s.Store))
+	}
 	return []walkOp{
 		{name: "import image", partial: true, logs: true, run: func(ctx context.Context, s *strata.Store) error {
 			return errOf(oci.Import(ctx, s, bytes.NewReader(walkTar("root")), oci.ImportOptions{
@@ -162,6 +173,47 @@ func imageOps() []walkOp {
 				Names: []string{"localhost/committed:1"}, Created: epoch, Epoch: epoch,
 			}))
 		}},
+		{name: "load image", partial: true, logs: true, run: load(base, more)},
+		{name: "load newer image", partial: true, logs: true, prepare: loaded, run: load(base, last)},
+		{name: "save image", prepare: loaded, run: saveWalk(oci.DockerArchive)},
+		{name: "save image's layout", prepare: loaded, run: saveWalk(oci.OCIDir)},
+	}
+}
+
+// loadWalk loads an image of the layers.
+func loadWalk(ctx context.Context, s *strata.Store, name string, layers ...[]byte) error {
+	var t testing.T // as in walkTar
+	src, err := oci.Open(ctx, "-", bytes.NewReader(testutil.DockerArchive(&t, name, layers...)), oci.OpenOptions{TempDir: memory()})
+	if err != nil {
+		return err
+	}
+	_, err = oci.Load(ctx, s, src, oci.LoadOptions{})
+	return errors.Join(err, src.Close())
+}
+
+// errOutput is what is wrong with a file that a save made.
+var errOutput = errors.New("saved")
+
+// saveWalk saves an image beside the store's roots. What is there afterwards is the whole
+// image, and after an error nothing.
+func saveWalk(format oci.Format) func(ctx context.Context, s *strata.Store) error {
+	return func(ctx context.Context, s *strata.Store) error {
+		out := filepath.Join(filepath.Dir(s.GraphRoot()), "out")
+		if err := os.Mkdir(out, 0o700); err != nil {
+			return err
+		}
+		defer os.RemoveAll(out)
+		path := filepath.Join(out, "image")
+		err := oci.SaveFile(ctx, s, path, []oci.Selected{{Image: "localhost/loaded:1"}}, oci.SaveOptions{Format: format})
+		entries, readErr := os.ReadDir(out)
+		if readErr != nil || err != nil && len(entries) == 0 {
+			return errors.Join(err, readErr)
+		}
+		src, readErr := oci.Open(context.Background(), path, nil, oci.OpenOptions{})
+		if readErr != nil || err != nil || len(entries) != 1 {
+			return fmt.Errorf("%w: %v after %w: %w", errOutput, entries, err, readErr)
+		}
+		return src.Close()
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // Stream is a file that gets its name when it is complete. Until then it has none, so that
@@ -25,6 +27,9 @@ type Stream struct {
 // Create begins a file that is to be at path, with permissions that are subject to the
 // umask. The caller ends it by Commit or Abort.
 func Create(path string, mode fs.FileMode) (*Stream, error) {
+	if err := faults.Hit("atomicfile.open", path); err != nil {
+		return nil, &os.PathError{Op: "create", Path: path, Err: err}
+	}
 	fd, err := unix.Open(filepath.Dir(path), unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(mode.Perm()))
 	if err == nil {
 		return &Stream{File: os.NewFile(uintptr(fd), path), path: path}, nil
@@ -44,6 +49,14 @@ func beside(path string) string {
 	return filepath.Join(filepath.Dir(path), TempPrefix+filepath.Base(path)+strconv.FormatUint(rand.Uint64(), 10))
 }
 
+// Write adds to the file.
+func (s *Stream) Write(data []byte) (int, error) {
+	if err := faults.Hit("atomicfile.stream", s.path); err != nil {
+		return 0, &os.PathError{Op: "write", Path: s.path, Err: err}
+	}
+	return s.File.Write(data)
+}
+
 // Commit gives the file its name, in place of what is there, and closes it. It syncs
 // nothing. After an error what was there is there.
 func (s *Stream) Commit() error {
@@ -57,6 +70,9 @@ func (s *Stream) Commit() error {
 }
 
 func (s *Stream) name() error {
+	if err := faults.Hit("atomicfile.name", s.path); err != nil {
+		return err
+	}
 	if s.temp == "" {
 		err := s.link(s.path)
 		if !errors.Is(err, unix.EEXIST) {

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -87,8 +86,8 @@ func newCommon(t testing.TB) *common {
 	for name, data := range layers {
 		c.write(t, name+".tar", data)
 	}
-	c.write(t, "app.tar", dockerArchive(t, "localhost/app:1", layers["base"], layers["more"]))
-	c.write(t, "next.tar", dockerArchive(t, "localhost/next:1", layers["base"], layers["other"], layers["last"]))
+	c.write(t, "app.tar", testutil.DockerArchive(t, "localhost/app:1", layers["base"], layers["more"]))
+	c.write(t, "next.tar", testutil.DockerArchive(t, "localhost/next:1", layers["base"], layers["other"], layers["last"]))
 	c.write(t, "item", []byte("new value"))
 	c.write(t, "linked.tar", testutil.Tar(t, testutil.Entry{Name: "opt/"}, testutil.Entry{Name: "opt/second", Type: tar.TypeLink, Link: "opt/other", Mode: 0o600}))
 	c.write(t, "large.tar", testutil.Tar(t, testutil.Entry{Name: "large", Body: strings.Repeat("0123456789abcdef", 1<<14)}))
@@ -119,33 +118,6 @@ func (c *common) write(t testing.TB, name string, data []byte) {
 }
 
 func (c *common) file(name string) string { return filepath.Join(c.dir, name) }
-
-// dockerArchive is an image as docker save writes it.
-func dockerArchive(t testing.TB, name string, layers ...[]byte) []byte {
-	t.Helper()
-	var entries []testutil.Entry
-	var files, diffs []string
-	for i, l := range layers {
-		file := fmt.Sprintf("%d/layer.tar", i)
-		entries = append(entries, testutil.Entry{Name: file, Body: string(l)})
-		files, diffs = append(files, file), append(diffs, testutil.Digest(l).String())
-	}
-	config := mustJSON(t, map[string]any{
-		"architecture": "amd64", "os": "linux", "created": "2024-01-02T03:04:05Z",
-		"config": map[string]any{}, "rootfs": map[string]any{"type": "layers", "diff_ids": diffs},
-	})
-	manifest := mustJSON(t, []map[string]any{{"Config": "config.json", "RepoTags": []string{name}, "Layers": files}})
-	return testutil.Tar(t, append(entries, testutil.Entry{Name: "config.json", Body: config}, testutil.Entry{Name: "manifest.json", Body: manifest})...)
-}
-
-func mustJSON(t testing.TB, v any) string {
-	t.Helper()
-	data, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
-}
 
 // bench makes a bench with a store of the driver, which the caller restores.
 func (c *common) bench(t testing.TB, name, driver string) *bench {

@@ -92,7 +92,7 @@ func (r *dataRoot) image(name, damaged string, tars ...string) {
 		top = r.layer(top, data, tar == damaged)
 		diffs = append(diffs, digest.FromBytes(data))
 	}
-	config := []byte(mustJSON(r.t, map[string]any{
+	config := []byte(testutil.JSON(r.t, map[string]any{
 		"architecture": "amd64", "os": "linux", "created": "2024-05-06T07:08:09Z", "comment": name,
 		"rootfs": map[string]any{"type": "layers", "diff_ids": diffs},
 	}))

@@ -223,7 +223,7 @@ func (b *volumeBench) look() (_ state, err error) {
 			return nil, err
 		}
 		out["volume "+v.Name] = fmt.Sprintf("driver %s labels %v options %v listed %t content %s", one.Driver, one.Labels, one.Options,
-			mustJSON(b.t, []any{one.Labels, one.Options, one.Driver}) == mustJSON(b.t, []any{v.Labels, v.Options, v.Driver}), b.content(v))
+			testutil.JSON(b.t, []any{one.Labels, one.Options, one.Driver}) == testutil.JSON(b.t, []any{v.Labels, v.Options, v.Driver}), b.content(v))
 	}
 	b.folders(out)
 	if err := errors.Join(b.users(out, found.Volumes), b.outside(out)); err != nil {
@@ -244,7 +244,7 @@ func (b *volumeBench) content(v volume.Volume) string {
 			return "BROKEN " + err.Error()
 		}
 		delete(m, "CreatedAt")
-		about = mustJSON(b.t, m)
+		about = testutil.JSON(b.t, m)
 	}
 	if _, err := os.Lstat(dir); err != nil {
 		return "BROKEN " + err.Error()

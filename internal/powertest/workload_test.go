@@ -1,9 +1,6 @@
 package powertest
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -42,7 +39,7 @@ func newMaterials(t *testing.T, dir string) materials {
 		for _, n := range stack {
 			of = append(of, layers[n])
 		}
-		put(&m.archives, fmt.Sprintf("image%d.tar", i), dockerArchive(t, fmt.Sprintf("localhost/image%d:latest", i), of))
+		put(&m.archives, fmt.Sprintf("image%d.tar", i), testutil.DockerArchive(t, fmt.Sprintf("localhost/image%d:latest", i), of...))
 	}
 	for i := range 3 {
 		put(&m.tars, fmt.Sprintf("layer%d.tar", i), layerTar(t, rng, fmt.Sprintf("t%d", i), 12))
@@ -72,36 +69,6 @@ func layerTar(t *testing.T, rng *rand.Rand, name string, files int) []byte {
 	}
 	entries = append(entries, testutil.Entry{Name: name + "/link", Link: "d0/f0"}, testutil.Entry{Name: name + "/.wh.gone"})
 	return testutil.Tar(t, entries...)
-}
-
-// dockerArchive is what `docker save` writes, of one image.
-func dockerArchive(t *testing.T, tag string, layers [][]byte) []byte {
-	t.Helper()
-	var diffIDs, names []string
-	var entries []testutil.Entry
-	for i, l := range layers {
-		diffIDs = append(diffIDs, testutil.Digest(l).String())
-		names = append(names, fmt.Sprintf("%d/layer.tar", i))
-		entries = append(entries, testutil.Entry{Name: names[i], Body: string(l)})
-	}
-	config := mustJSON(t, map[string]any{
-		"architecture": "amd64", "os": "linux", "config": map[string]any{"Labels": map[string]string{"tag": tag}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
-	})
-	sum := sha256.Sum256([]byte(config))
-	configName := hex.EncodeToString(sum[:]) + ".json"
-	manifest := mustJSON(t, []map[string]any{{"Config": configName, "RepoTags": []string{tag}, "Layers": names}})
-	entries = append(entries, testutil.Entry{Name: configName, Body: config}, testutil.Entry{Name: "manifest.json", Body: manifest})
-	return testutil.Tar(t, entries...)
-}
-
-func mustJSON(t *testing.T, v any) string {
-	t.Helper()
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // chooser picks what a workload does next. It knows the store only by its records.
