@@ -80,7 +80,7 @@ func TestTenThousandLayers(t *testing.T) {
 	want := ids[len(ids)-1]
 	oneLayer(t, opts, want) // the files are in the page cache from here on
 	best := time.Hour
-	for range 5 {
+	for tries := 0; tries < 5 || tries < 50 && best > 100*time.Millisecond; tries++ { // others may be at work on this machine
 		start := time.Now()
 		l := oneLayer(t, opts, want)
 		best = min(best, time.Since(start))
