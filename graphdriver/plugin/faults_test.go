@@ -72,7 +72,7 @@ func TestOpenErrors(t *testing.T) {
 			if tt.handler != nil {
 				addr = listen(t, tt.handler)
 			}
-			opts := plugin.ClientOptions{Timeout: 300 * time.Millisecond, Retry: -1}
+			opts := plugin.ClientOptions{Timeout: time.Second, Retry: -1}
 			_, err := plugin.New("nice", addr, opts)(t.Context(), graphdriver.Config{Home: t.TempDir()})
 			var call *plugin.CallError
 			if !errors.As(err, &call) || call.Plugin != "nice" || "unix://"+call.Address != addr.Addr || call.Method != tt.call {
@@ -140,7 +140,7 @@ func TestNoHang(t *testing.T) {
 			t.Parallel()
 			var requests atomic.Int32
 			o := everything(func(w http.ResponseWriter, r *http.Request) { requests.Add(1); f(w, r) })
-			short := 200 * time.Millisecond
+			short := 500 * time.Millisecond
 			opts := plugin.ClientOptions{Timeout: short, LongTimeout: short, Stall: short, Retry: -1}
 			d, err := plugin.New("p", listen(t, o), opts)(t.Context(), graphdriver.Config{Home: t.TempDir()})
 			must(t, err)
@@ -155,7 +155,7 @@ func TestNoHang(t *testing.T) {
 			if s := d.Status(); s != nil {
 				t.Errorf("status %v", s)
 			}
-			if took := time.Since(start); took > 20*time.Second {
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("took %v", took)
 			}
 			if n := int(requests.Load()); n != len(got)+1 {

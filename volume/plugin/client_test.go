@@ -224,7 +224,7 @@ func TestDeadAndSlowPlugins(t *testing.T) {
 	if _, err := dead.Get(ctx, "v"); !errors.Is(err, volume.ErrUnavailable) {
 		t.Error(err)
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("took %s", took)
 	}
 	// One that comes back within the time is found, by a second try.
@@ -252,7 +252,7 @@ func TestDeadAndSlowPlugins(t *testing.T) {
 		}
 		<-r.Context().Done()
 	}))
-	slow := client(t, dir, "slow", ClientOptions{Timeout: 50 * time.Millisecond})
+	slow := client(t, dir, "slow", ClientOptions{Timeout: 500 * time.Millisecond})
 	if _, err := slow.Get(t.Context(), "v"); !errors.Is(err, volume.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
