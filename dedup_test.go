@@ -5,12 +5,9 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/errdefs"
@@ -21,18 +18,7 @@ import (
 // TestDedup shares equal files of two layers on a file system with reflinks.
 func TestDedup(t *testing.T) {
 	testutil.RequireRoot(t)
-	testutil.RequireProgram(t, "mkfs.xfs")
-	dir := t.TempDir()
-	disk, root := filepath.Join(dir, "disk"), filepath.Join(dir, "root")
-	must(t, os.WriteFile(disk, nil, 0o600))
-	must(t, os.Truncate(disk, 400<<20))
-	must(t, os.Mkdir(root, 0o755))
-	for _, words := range [][]string{{"mkfs.xfs", "-q", "-m", "reflink=1", disk}, {"mount", "-o", "loop", disk, root}} {
-		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", words, err, out)
-		}
-	}
-	t.Cleanup(func() { must(t, unix.Unmount(root, 0)) })
+	root := reflinkDisk(t)
 	body := strings.Repeat("x", 100000)
 	for _, driver := range []string{"overlay", "vfs"} {
 		t.Run(driver, func(t *testing.T) {

@@ -51,7 +51,7 @@ func newScene(t *testing.T, driver string) scene {
 	dir, err := os.MkdirTemp(memory(), "scene") //nolint:usetesting // a short name
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
-	sc := scene{driver: driver, dir: dir}
+	sc := scene{driver: driver, dir: dir, place: memory()}
 	s := sc.open(t, dir)
 	ctx := context.Background()
 	importLayer(t, s, baseID, "", entry("f", "base"), entry("gone", "base"))

@@ -69,7 +69,8 @@ var quiet = []string{
 	"tempdir.recover",   // what others left; the next one tries again
 	"tempdir.new",       // deleting goes on in place
 	"tempdir.mkdir",
-	"lease.mark", // of an init layer that something stands on; it ends with the process
+	"lease.mark",   // of an init layer that something stands on; it ends with the process
+	"dedupe.share", // a file less shares its data
 }
 
 // TestFaultWalk lets every step of every operation fail once, and cancels the operation
@@ -113,6 +114,7 @@ func memory() string {
 // scene is a store on disk that nobody has open, to be copied.
 type scene struct {
 	driver, dir string
+	place       string // where copies are made
 }
 
 // options open the store in dir.
@@ -126,7 +128,7 @@ func (sc scene) options(dir string) strata.Options {
 // copy copies the store to a new directory.
 func (sc scene) copy(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(memory(), "walk") //nolint:usetesting // gone long before the test ends
+	dir, err := os.MkdirTemp(sc.place, "walk") //nolint:usetesting // gone long before the test ends
 	must(t, err)
 	must(t, treecopy.Copy(context.Background(), dir, sc.dir, treecopy.Options{AllXattrs: true, Workers: 1}))
 	return dir

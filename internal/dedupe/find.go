@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/rootfd"
 )
 
@@ -27,6 +28,9 @@ type finder struct {
 
 // add goes through one directory, which need not be there.
 func (f *finder) add(ctx context.Context, dir string) error {
+	if err := faults.Hit("dedupe.read", dir); err != nil {
+		return err
+	}
 	root, err := rootfd.Open(dir, rootfd.Options{})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -75,7 +79,7 @@ func (f *finder) entry(root *rootfd.Root, dir, path string, e fs.DirEntry, top f
 	}
 	f.seen[id] = true
 	key := fileSize{st.Dev, st.Size}
-	f.sizes[key] = append(f.sizes[key], file{root, name, id, st.Size})
+	f.sizes[key] = append(f.sizes[key], file{dir, root, name, id, st.Size})
 	return nil
 }
 
