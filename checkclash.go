@@ -11,6 +11,7 @@ import (
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/layer"
@@ -150,7 +151,7 @@ func (c *checker) noted(id layer.ID) (below layer.ID, known bool) {
 	if err != nil || c.store.driver.name != overlayDriver {
 		return "", false
 	}
-	text, err := os.ReadFile(filepath.Join(p.dir, "lower"))
+	text, err := atomicfile.Read(filepath.Join(p.dir, "lower"))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", true
 	}

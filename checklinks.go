@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -67,7 +68,7 @@ func (s *Store) links(layers []layer.Layer) (*linkTable, error) {
 	}
 	for _, l := range layers {
 		if p, err := s.place(l.ID); err == nil {
-			if name, err := os.ReadFile(filepath.Join(p.dir, "link")); err == nil && len(name) > 0 {
+			if name, err := atomicfile.Read(filepath.Join(p.dir, "link")); err == nil && len(name) > 0 {
 				t.of[strings.TrimRight(string(name), "\n")] = l.ID
 			}
 		}
@@ -102,7 +103,7 @@ const linkLength = 26
 
 // linkReasons says what is wrong with one layer's notes.
 func (c *checker) linkReasons(t *linkTable, l *layer.Layer, p layerPlace) (reasons []string) {
-	text, err := os.ReadFile(filepath.Join(p.dir, "link"))
+	text, err := atomicfile.Read(filepath.Join(p.dir, "link"))
 	name := strings.TrimRight(string(text), "\n")
 	switch {
 	case linksElsewhere(p.home.path):
@@ -125,7 +126,7 @@ func (c *checker) linkReasons(t *linkTable, l *layer.Layer, p layerPlace) (reaso
 // lowerReason compares the list of ancestors with the records.
 func (c *checker) lowerReason(t *linkTable, l *layer.Layer, p layerPlace) string {
 	want := stackOf(l.ID, c.layersOf)[1:]
-	text, err := os.ReadFile(filepath.Join(p.dir, "lower"))
+	text, err := atomicfile.Read(filepath.Join(p.dir, "lower"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && l.Parent == "":
 		return ""

@@ -1,13 +1,13 @@
 package strata
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -27,7 +27,7 @@ func (c *checker) wrongParent(t *linkTable, l *layer.Layer, p layerPlace) {
 		return
 	}
 	candidates := []layer.ID{""}
-	if text, err := os.ReadFile(filepath.Join(p.dir, "lower")); err == nil {
+	if text, err := atomicfile.Read(filepath.Join(p.dir, "lower")); err == nil {
 		first, _, _ := strings.Cut(string(text), ":")
 		candidates = append(candidates, t.of[strings.TrimPrefix(first, "l/")])
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/rootfd"
 )
 
@@ -95,7 +96,7 @@ func (s *Store) foreignForm(p layerPlace) bool {
 	if s.driver.name != overlayDriver {
 		return false
 	}
-	mark, err := os.ReadFile(filepath.Join(p.home.path, ".has-mount-program"))
+	mark, err := atomicfile.Read(filepath.Join(p.home.path, ".has-mount-program"))
 	if err == nil && strings.TrimSpace(string(mark)) == "true" {
 		return true
 	}

@@ -18,7 +18,7 @@ import (
 func (r roots) imageStoresFile() string { return filepath.Join(r.graph, "strata", "image-stores") }
 
 func (r roots) imageStores() ([]string, error) {
-	data, err := os.ReadFile(r.imageStoresFile())
+	data, err := atomicfile.Read(r.imageStoresFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

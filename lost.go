@@ -11,6 +11,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/layer"
 )
@@ -150,13 +151,13 @@ func (s *Store) lostObjects(e *exam, kind Kind, recorded int, dir string, is fun
 
 // noList reports whether a record file is not there, or there without any list.
 func noList(path string) bool {
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.Read(path)
 	return errors.Is(err, fs.ErrNotExist) || err == nil && string(bytes.TrimSpace(text)) == "null"
 }
 
 // hasRecords reports whether a record file can be read and is not empty.
 func hasRecords(path string) bool {
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.Read(path)
 	var records []json.RawMessage
 	return err == nil && json.Unmarshal(text, &records) == nil && len(records) > 0
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/livefile"
 )
 
 // probeDir is what drivers make for a moment to try something out (on-disk format, 4.9).
@@ -155,19 +156,17 @@ func (o *orphanScan) scanTemp(root string, kind Kind) error {
 // isFree reports whether nobody holds the lock file, or there is none. It asks
 // without taking the lock.
 func isFree(path string) bool {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	f, alive, err := livefile.Open(path)
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist)
 	}
 	defer f.Close() // read only: nothing to lose
-	lock := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock)
-	return err == nil && lock.Type == unix.F_UNLCK
+	return !alive
 }
 
 // addIDs adds the IDs of the records in a file that need not be there.
 func addIDs(to map[string]bool, path string) error {
-	data, err := os.ReadFile(path)
+	data, err := atomicfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0 {
 		return nil
 	}

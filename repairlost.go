@@ -11,6 +11,7 @@ import (
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -19,7 +20,7 @@ import (
 // so nothing is undone that an engine did since. Other objects, which were made
 // after the copy, stay without a record, and the finding with them.
 func (r *repairer) restoreLost(ctx context.Context, f Finding) error {
-	data, err := os.ReadFile(f.backup)
+	data, err := atomicfile.Read(f.backup)
 	if err != nil {
 		return err
 	}

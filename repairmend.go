@@ -14,6 +14,7 @@ import (
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/layer"
 )
@@ -160,13 +161,13 @@ func (r *repairer) clearLinkFolders() error {
 // clearLink takes away a short name that is another layer's, or a link that leads to another layer than the one
 // that has its name.
 func (r *repairer) clearLink(t *linkTable, l *layer.Layer, p layerPlace) error {
-	text, err := os.ReadFile(filepath.Join(p.dir, "link"))
+	text, err := atomicfile.Read(filepath.Join(p.dir, "link"))
 	name := strings.TrimRight(string(text), "\n")
 	other := t.linked[name]
 	if err != nil || len(name) != linkLength || strings.Contains(name, "/") || other == "" || other == l.ID {
 		return nil //nolint:nilerr // the driver deals with what is lost or cut
 	}
-	theirs, err := os.ReadFile(filepath.Join(p.home.path, string(other), "link"))
+	theirs, err := atomicfile.Read(filepath.Join(p.home.path, string(other), "link"))
 	if err == nil && strings.TrimRight(string(theirs), "\n") == name {
 		return r.keep("notes-"+string(l.ID), filepath.Join(p.dir, "link"))
 	}

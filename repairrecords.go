@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/stratastore/strata/errdefs"
@@ -27,14 +26,14 @@ func (r *repairer) restoreRecords(ctx context.Context, f Finding) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Unlock()) }()
-	damaged, err := os.ReadFile(f.Path)
+	damaged, err := atomicfile.Read(f.Path)
 	if err != nil {
 		return err
 	}
 	if isRecords(damaged) {
 		return nil // somebody did it already
 	}
-	data, err := os.ReadFile(f.backup)
+	data, err := atomicfile.Read(f.backup)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/layer"
 )
 
@@ -252,7 +252,7 @@ func (r *repairer) keepLayer(object string, id layer.ID) error {
 // keepLink takes the layer's short link along: the driver could not find it any more
 // once the content is away (on-disk format, 4.1).
 func (r *repairer) keepLink(object string, p layerPlace) error {
-	name, err := os.ReadFile(filepath.Join(p.dir, "link"))
+	name, err := atomicfile.Read(filepath.Join(p.dir, "link"))
 	if err != nil || len(name) != linkLength || strings.Contains(string(name), "/") {
 		return nil //nolint:nilerr // no link that could be told; garbage collection finds it
 	}

@@ -47,7 +47,7 @@ func (s *Store) usageFile() string { return filepath.Join(s.roots.graph, "strata
 // loadUsage returns an empty cache when there is none that can be used.
 func (s *Store) loadUsage(ctx context.Context) usageCache {
 	empty := usageCache{Version: usageVersion, Layers: map[string]map[layer.ID]knownSize{}}
-	data, err := os.ReadFile(s.usageFile())
+	data, err := atomicfile.Read(s.usageFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return empty
 	}

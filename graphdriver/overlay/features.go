@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/internal/tempdir"
 )
@@ -158,7 +159,7 @@ func (c probeCache) read(name string) (a answer, known bool) {
 		return answer{yes: true}, true
 	}
 	no, _ := c.path(name, false)
-	text, err := os.ReadFile(no)
+	text, err := atomicfile.Read(no)
 	return answer{reason: strings.TrimSpace(string(text))}, err == nil
 }
 

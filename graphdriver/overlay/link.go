@@ -12,6 +12,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/atomicfile"
 )
 
 // linkID is a layer's short name in l/: 26 characters, so that 128 of them fit into a page of
@@ -100,9 +101,12 @@ func damaged(path string, err error) error {
 // link reads the layer's short name; a *DamageError if the file is missing or wrong.
 func (l layerDir) link() (linkID, error) {
 	path := l.path("link")
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", damaged(path, errors.New("missing"))
+	}
+	if errors.Is(err, errdefs.ErrCorrupt) {
+		return "", damaged(path, errors.New("no regular file"))
 	}
 	if err != nil {
 		return "", fmt.Errorf("read link of layer %s: %w", l.id, err)
@@ -118,9 +122,12 @@ func (l layerDir) link() (linkID, error) {
 // none. A *DamageError if the file is wrong.
 func (l layerDir) lower() ([]linkID, error) {
 	path := l.path("lower")
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	if errors.Is(err, errdefs.ErrCorrupt) {
+		return nil, damaged(path, errors.New("no regular file"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read ancestors of layer %s: %w", l.id, err)

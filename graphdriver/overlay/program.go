@@ -17,6 +17,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/mountapi"
 )
 
@@ -38,8 +39,8 @@ var errWantsProgram = errdefs.WithHint(
 // home's mark, "" if it is right already.
 func (d *driver) chooseProgram(ctx context.Context) (note string, err error) {
 	mark := filepath.Join(d.homes[0].path, programMark)
-	text, err := os.ReadFile(mark)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	text, err := atomicfile.Read(mark)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errdefs.ErrCorrupt) {
 		return "", fmt.Errorf("read %s: %w", mark, err)
 	}
 	old := strings.TrimSpace(string(text))
@@ -81,7 +82,15 @@ func (d *driver) noteProgram(ctx context.Context, note string) {
 	if note == "" {
 		return
 	}
-	if err := os.WriteFile(filepath.Join(d.homes[0].path, programMark), []byte(note), 0o600); err != nil {
+	mark := filepath.Join(d.homes[0].path, programMark)
+	var err error
+	if info, statErr := os.Lstat(mark); statErr == nil && !info.Mode().IsRegular() {
+		err = os.Remove(mark) // a link would lead to somebody else's file
+	}
+	if err == nil {
+		err = os.WriteFile(mark, []byte(note), 0o600)
+	}
+	if err != nil {
 		d.log.DebugContext(ctx, "note about the mount program", "error", err)
 	}
 }
