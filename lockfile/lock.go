@@ -146,22 +146,54 @@ func (l *Lock) readOnlyError() error {
 
 // open opens the lock file and creates it when it is not there. Creating is the
 // second step, because on read-only media and in sticky directories of others
-// O_CREAT fails even for files that exist.
+// O_CREAT fails even for files that exist. A link is never written or created through,
+// and nobody is waited for at a FIFO.
 func (l *Lock) open() (*os.File, error) {
-	flags := os.O_RDWR
+	flags := os.O_RDWR | unix.O_NOFOLLOW
 	if l.opts.ReadOnly {
 		flags = os.O_RDONLY
 	}
-	f, err := os.OpenFile(l.path, flags, 0)
+	f, err := os.OpenFile(l.path, flags|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENOENT) {
-		f, err = os.OpenFile(l.path, flags|os.O_CREATE, 0o644)
+		f, err = l.create(flags | unix.O_NONBLOCK)
 	}
 	switch {
 	case err == nil:
-		return f, nil
+		return l.regular(f)
 	case errors.Is(err, unix.EROFS):
 		return nil, fmt.Errorf("open lock file: %w: %w", errdefs.ErrReadOnly, err)
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENXIO), errors.Is(err, fs.ErrExist):
+		return nil, &NotAFileError{Path: l.path}
 	default:
 		return nil, fmt.Errorf("open lock file: %w", err)
 	}
+}
+
+// create makes the file; fs.ErrExist for a link to nowhere. Somebody else may be faster,
+// and remove his again.
+func (l *Lock) create(flags int) (f *os.File, err error) {
+	for range 10 {
+		f, err = os.OpenFile(l.path, flags|os.O_CREATE|os.O_EXCL, 0o644)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+		old := err
+		if f, err = os.OpenFile(l.path, flags, 0); !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+		err = old
+	}
+	return nil, err
+}
+
+// regular refuses what is no file.
+func (l *Lock) regular(f *os.File) (*os.File, error) {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &NotAFileError{Path: l.path}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
