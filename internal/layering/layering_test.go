@@ -18,7 +18,7 @@ var levels = [][]string{
 	{"errdefs"},
 	{"internal/idmap", "internal/faults", "internal/reserve", "internal/layering"},
 	{"internal/atomicfile", "internal/rootfd", "internal/mountapi", "internal/objectid", "lockfile"},
-	{"internal/testutil", "internal/pluginsock"},
+	{"internal/testutil", "internal/pluginsock", "internal/livefile"},
 	{"internal/bigdata", "internal/dedupe", "internal/tempdir", "internal/lease", "internal/unfinished", "internal/treecopy", "internal/filecopy", "internal/recordfile", "config", "volume/internal"},
 	{"volume"}, // stands alone: an image as a base comes in by an interface
 	{"archive"},

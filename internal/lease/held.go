@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/stratastore/strata/internal/livefile"
 )
 
 // Owner is a live holder.
@@ -26,16 +25,16 @@ type Owner struct {
 // process are among them. A missing directory has none. It changes nothing, and
 // reads one file after another: keep the records locked to see one state.
 func Held(dir string) (map[string][]Owner, error) {
-	entries, err := list(dir)
+	paths, err := livefile.List(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list leases: %w", err)
 	}
 	all := map[string][]Owner{}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), newPrefix) {
+	for _, path := range paths {
+		if livefile.IsNew(path) {
 			continue
 		}
-		owner, ids, err := readFile(filepath.Join(dir, e.Name()))
+		owner, ids, err := readFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // closed meanwhile
 		}
@@ -51,47 +50,32 @@ func Held(dir string) (map[string][]Owner, error) {
 
 // Sweep removes the files of dead holders. A missing directory has none.
 func Sweep(dir string) error {
-	entries, err := list(dir)
+	paths, err := livefile.List(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("list leases: %w", err)
 	}
 	var errs []error
-	for _, e := range entries {
-		if err := sweepFile(filepath.Join(dir, e.Name())); err != nil {
+	for _, path := range paths {
+		if err := sweepFile(path); err != nil {
 			errs = append(errs, fmt.Errorf("sweep leases: %w", err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// list returns what can be lease files.
-func list(dir string) ([]fs.DirEntry, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list leases: %w", err)
-	}
-	var files []fs.DirEntry
-	for _, e := range entries {
-		if e.Type().IsRegular() {
-			files = append(files, e)
-		}
-	}
-	return files, nil
-}
-
 // sweepFile removes a file that nobody has locked. One that is being made loses
 // its name before it has its final one, which its maker notices.
 func sweepFile(path string) error {
-	f, err := open(path)
+	f, alive, err := livefile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if alive, err := isLocked(f); err != nil || alive {
-		return err
+	defer f.Close() // read only: nothing to lose
+	if alive {
+		return nil
 	}
 	return removeFile(path)
 }
@@ -99,13 +83,13 @@ func sweepFile(path string) error {
 // readFile returns what a live holder leases; a dead one leases nothing.
 func readFile(path string) (Owner, []string, error) {
 	owner := Owner{File: filepath.Base(path)}
-	f, err := open(path)
+	f, alive, err := livefile.Open(path)
 	if err != nil {
 		return owner, nil, err
 	}
-	defer f.Close()
-	if alive, err := isLocked(f); err != nil || !alive {
-		return owner, nil, err
+	defer f.Close() // read only: nothing to lose
+	if !alive {
+		return owner, nil, nil
 	}
 	data, err := io.ReadAll(f)
 	if err != nil {
@@ -127,21 +111,4 @@ func parse(data []byte, owner *Owner) (ids []string) {
 		}
 	}
 	return ids
-}
-
-func open(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-}
-
-// isLocked asks without locking, so that two who ask do not see each other.
-func isLocked(f *os.File) (bool, error) {
-	fl := wholeFile()
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, fl); err != nil {
-		return false, fmt.Errorf("look at lock of %s: %w", f.Name(), err)
-	}
-	return fl.Type != unix.F_UNLCK, nil
-}
-
-func wholeFile() *unix.Flock_t {
-	return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 }

@@ -10,20 +10,14 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/faults"
-	"github.com/stratastore/strata/internal/objectid"
+	"github.com/stratastore/strata/internal/livefile"
 )
 
 const (
-	// newPrefix marks a file that is not locked yet, or no lease file at all.
-	newPrefix = "."
-	held      = '+'
-	dropped   = '-'
-	// attempts bounds the search for a name that no sweep takes away meanwhile.
-	attempts = 100
+	held    = '+'
+	dropped = '-'
 )
 
 // ErrNotHeld says that a lease was given back more often than it was taken.
@@ -48,56 +42,18 @@ type line struct {
 // Open makes a holder in dir, and dir itself (0700, with parents) if it is missing.
 // What dead holders left there is swept. The caller closes it.
 func Open(dir string) (*Holder, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make lease directory: %w", err)
-	}
 	if err := Sweep(dir); err != nil {
 		return nil, err
 	}
-	for range attempts {
-		h, err := create(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // swept between its creation and its lock
-		}
-		if err != nil {
-			return nil, fmt.Errorf("open lease file in %s: %w", dir, err)
-		}
-		return h, nil
-	}
-	return nil, fmt.Errorf("open lease file in %s: swept away %d times", dir, attempts)
-}
-
-// create makes a locked file and then gives it its name.
-func create(dir string) (_ *Holder, err error) {
-	if err := faults.Hit("lease.create", dir); err != nil {
-		return nil, err
-	}
-	name := objectid.New()
-	fresh := filepath.Join(dir, newPrefix+name)
-	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), removeFile(fresh))
-		}
-	}()
-	if err := lock(f); err != nil {
-		return nil, err
-	}
 	head := fmt.Sprintf("pid %d\n", os.Getpid())
-	if _, err := f.WriteString(head); err != nil {
-		return nil, err
+	f, err := livefile.Create(dir, livefile.Options{Point: "lease"}, func(f *livefile.File) error {
+		_, err := f.WriteString(head)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open lease file: %w", err)
 	}
-	if err := faults.Hit("lease.publish", dir); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(dir, name)
-	if err := os.Rename(fresh, path); err != nil {
-		return nil, err
-	}
-	return &Holder{path: path, file: f, end: int64(len(head)), lines: map[string]*line{}}, nil
+	return &Holder{path: f.Path, file: f.File, end: int64(len(head)), lines: map[string]*line{}}, nil
 }
 
 // Add leases each ID once more; those after a failure are not. An ID with a line
@@ -234,20 +190,5 @@ func removeFile(path string) error {
 	if err := faults.Hit("lease.remove", path); err != nil {
 		return err
 	}
-	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// lock takes the lock that says that the holder lives.
-func lock(f *os.File) error {
-	for {
-		switch err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile()); {
-		case err == nil:
-			return nil
-		case !errors.Is(err, unix.EINTR):
-			return fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
-	}
+	return livefile.Remove(path)
 }

@@ -2,11 +2,11 @@ package tempdir
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/livefile"
 )
 
 // errBusy says that a lock is held by somebody, or that its file went away while we asked.
@@ -33,30 +33,17 @@ func openLock(path string, flags int) (*lockFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lockWhole(f); err != nil {
+	locked, err := livefile.TryLock(f)
+	if err == nil && !locked {
+		err = errBusy
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	if err := sameFile(f, path); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &lockFile{f}, nil
-}
-
-// lockWhole takes the exclusive lock on all of f, without waiting. The range and kind are
-// those of the other engines' locks, which it excludes and is excluded by.
-func lockWhole(f *os.File) error {
-	fl := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-	for {
-		switch err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &fl); err {
-		case nil:
-			return nil
-		case unix.EINTR:
-		case unix.EAGAIN, unix.EACCES:
-			return errBusy
-		default:
-			return fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
-	}
 }
 
 // sameFile makes sure that the locked file is still the one that its path names: a lock on

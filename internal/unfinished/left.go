@@ -8,11 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/livefile"
 )
 
 // maxNote bounds what is read of one note.
@@ -78,15 +78,12 @@ func Pending(dir, driver string) (pending bool, err error) {
 // each calls look for every note, open for reading, of which only the path and whether its
 // writer lives are known.
 func each(dir string, look func(l Left, f *os.File) (more bool, err error)) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	paths, err := livefile.List(dir)
+	if err != nil {
 		return fmt.Errorf("list unfinished changes: %w", err)
 	}
-	for _, e := range entries {
-		if !e.Type().IsRegular() {
-			continue
-		}
-		more, err := open(filepath.Join(dir, e.Name()), look)
+	for _, path := range paths {
+		more, err := open(path, look)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // over by now
 		}
@@ -101,23 +98,19 @@ func each(dir string, look func(l Left, f *os.File) (more bool, err error)) erro
 }
 
 func open(path string, look func(Left, *os.File) (bool, error)) (more bool, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, alive, err := livefile.Open(path)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close() // read only: nothing to lose
-	fl := wholeFile()
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, fl); err != nil {
-		return false, fmt.Errorf("look at lock of %s: %w", path, err)
-	}
-	return look(Left{Path: path, Alive: fl.Type != unix.F_UNLCK}, f)
+	return look(Left{Path: path, Alive: alive}, f)
 }
 
 // read reads what the note says. A line that is being written, or was when the writer
 // died, may be cut: it was not acted upon. A file that has no name of its own yet says
 // nothing.
 func (l *Left) read(f *os.File) error {
-	if strings.HasPrefix(filepath.Base(l.Path), newPrefix) {
+	if livefile.IsNew(l.Path) {
 		return nil
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxNote))

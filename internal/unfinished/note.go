@@ -21,22 +21,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/faults"
-	"github.com/stratastore/strata/internal/objectid"
+	"github.com/stratastore/strata/internal/livefile"
 )
-
-// newPrefix marks a note that is not locked yet.
-const newPrefix = "."
 
 // Item is a data item whose file is replaced before its record is saved.
 type Item struct {
@@ -92,64 +84,16 @@ type Note struct {
 // Begin writes a note into dir, which is made (0700, with parents) when it is missing.
 // The caller ends it by Done or Close.
 func Begin(dir string, c Change) (*Note, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	n := &Note{driver: c.Driver, draft: c.Draft}
+	opts := livefile.Options{Point: "unfinished", Append: true, Sync: c.Sync}
+	_, err := livefile.Create(dir, opts, func(f *livefile.File) error {
+		n.path, n.file = f.Path, f.File
+		return n.write(c)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("note a change: %w", err)
 	}
-	for range 100 {
-		n, err := create(dir, c)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // swept between its creation and its lock
-		}
-		if err != nil {
-			return nil, fmt.Errorf("note a change in %s: %w", dir, err)
-		}
-		return n, nil
-	}
-	return nil, fmt.Errorf("note a change in %s: swept away again and again", dir)
-}
-
-// create gives the file its name when it is locked and written: whoever finds one
-// unlocked may act on it.
-func create(dir string, c Change) (_ *Note, err error) {
-	if err := faults.Hit("unfinished.create", dir); err != nil {
-		return nil, err
-	}
-	name := objectid.New()
-	fresh := filepath.Join(dir, newPrefix+name)
-	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, ignoreMissing(os.Remove(fresh)), f.Close())
-		}
-	}()
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile()); err != nil {
-		return nil, fmt.Errorf("lock %s: %w", fresh, err)
-	}
-	n := &Note{path: filepath.Join(dir, name), driver: c.Driver, draft: c.Draft, file: f}
-	if err := n.write(c); err != nil {
-		return nil, err
-	}
-	return n, n.publish(fresh, c.Sync)
-}
-
-// publish gives the note its name.
-func (n *Note) publish(fresh string, sync bool) error {
-	if err := faults.Hit("unfinished.publish", n.path); err != nil {
-		return err
-	}
-	if !sync {
-		return os.Rename(fresh, n.path)
-	}
-	if err := n.file.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh, n.path); err != nil {
-		return err
-	}
-	return atomicfile.SyncDir(filepath.Dir(n.path))
+	return n, nil
 }
 
 func (n *Note) write(c Change) error {
@@ -220,16 +164,5 @@ func remove(point, path string) error {
 	if err := faults.Hit(point, path); err != nil {
 		return err
 	}
-	return ignoreMissing(os.Remove(path))
-}
-
-func wholeFile() *unix.Flock_t {
-	return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return livefile.Remove(path)
 }
