@@ -168,13 +168,13 @@ func TestDeleteWithoutChecks(t *testing.T) {
 func TestDeleteContainerWithoutLayer(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
 		ctx := t.Context()
-		c := createContainer(t, s, "c", "")
-		if _, err := s.Mount(ctx, "c", strata.MountOptions{}); err != nil {
+		c := createContainer(t, s, "box", "")
+		if _, err := s.Mount(ctx, "box", strata.MountOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := s.Delete(ctx, "c") // while mounted
+		_, err := s.Delete(ctx, "box") // while mounted
 		must(t, err)
-		c = createContainer(t, s, "c", "")
+		c = createContainer(t, s, "box", "")
 		tx, err := s.Substores().Layers.Begin(ctx)
 		must(t, err)
 		remove, err := tx.Delete(ctx, c.Layer)
@@ -182,7 +182,7 @@ func TestDeleteContainerWithoutLayer(t *testing.T) {
 		must(t, tx.Commit(ctx))
 		must(t, remove())
 		s.Damaged()
-		must(t, s.DeleteContainer(ctx, "c"))
+		must(t, s.DeleteContainer(ctx, "box"))
 		wantIDs(t, s, nil, nil, nil)
 	})
 }
@@ -192,11 +192,11 @@ func TestDeleteMounted(t *testing.T) {
 		ctx := t.Context()
 		createLayer(t, s, "lay", "")
 		createImage(t, s, "i", "lay")
-		createContainer(t, s, "c", "i")
+		createContainer(t, s, "box", "i")
 		dirs := []string{}
 		for _, get := range []func() (string, error){
-			func() (string, error) { return s.ContainerDir(ctx, "c") },
-			func() (string, error) { return s.ContainerRunDir(ctx, "c") },
+			func() (string, error) { return s.ContainerDir(ctx, "box") },
+			func() (string, error) { return s.ContainerRunDir(ctx, "box") },
 		} {
 			dir, err := get()
 			must(t, err)
@@ -204,10 +204,10 @@ func TestDeleteMounted(t *testing.T) {
 			dirs = append(dirs, dir)
 		}
 		for range 2 {
-			_, err := s.Mount(ctx, "c", strata.MountOptions{})
+			_, err := s.Mount(ctx, "box", strata.MountOptions{})
 			must(t, err)
 		}
-		must(t, s.DeleteContainer(ctx, "c"))
+		must(t, s.DeleteContainer(ctx, "box"))
 		for _, dir := range dirs {
 			if _, err := os.Stat(filepath.Dir(dir)); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s stays: %v", dir, err)

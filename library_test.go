@@ -172,8 +172,8 @@ func TestDataOfAllKinds(t *testing.T) {
 	ctx := t.Context()
 	createLayer(t, s, "lay", "")
 	createImage(t, s, "i", "lay")
-	createContainer(t, s, "c", "i")
-	for kind, id := range map[strata.Kind]string{strata.KindLayer: "lay", strata.KindImage: "i", strata.KindContainer: "c"} {
+	createContainer(t, s, "box", "i")
+	for kind, id := range map[strata.Kind]string{strata.KindLayer: "lay", strata.KindImage: "i", strata.KindContainer: "box"} {
 		t.Run(kind.String(), func(t *testing.T) {
 			must(t, s.SetBigData(ctx, kind, id, "key", []byte("old")))
 			f, err := s.OpenBigData(ctx, kind, id, "key")
@@ -232,10 +232,10 @@ func TestStoresSideBySide(t *testing.T) {
 	for n, s := range stores {
 		importLayer(t, s, "same", "", testutil.Entry{Name: "f", Body: strings.Repeat("x", n)})
 		createImage(t, s, "img", "same", "name")
-		must(t, errOf(s.CreateContainer(t.Context(), strata.ContainerOptions{ID: container.ID("c"), Image: "img"})))
+		must(t, errOf(s.CreateContainer(t.Context(), strata.ContainerOptions{ID: container.ID("box"), Image: "img"})))
 	}
 	for n, s := range stores {
-		root, err := s.Mount(t.Context(), "c", strata.MountOptions{})
+		root, err := s.Mount(t.Context(), "box", strata.MountOptions{})
 		must(t, err)
 		info, err := os.Stat(filepath.Join(root, "f"))
 		must(t, err)

@@ -35,40 +35,40 @@ func TestLifecycle(t *testing.T) {
 			t.Errorf("diff ID %s", l2.DiffID)
 		}
 		createImage(t, s, "img", "l2", "localhost/demo:1")
-		c := createContainer(t, s, "", "localhost/demo:1", "c1")
+		c := createContainer(t, s, "", "localhost/demo:1", "box1")
 		if c.Image != "img" {
 			t.Errorf("container's image %q", c.Image)
 		}
-		root, err := s.Mount(ctx, "c1", strata.MountOptions{})
+		root, err := s.Mount(ctx, "box1", strata.MountOptions{})
 		must(t, err)
 		wantEqual(t, "tree", []string{"etc", "etc/hello", "opq", "opq/new"}, paths(t, root))
 		must(t, os.WriteFile(filepath.Join(root, "etc/sub"), []byte("12345"), 0o644))
 		must(t, os.Remove(filepath.Join(root, "etc/hello")))
-		n, err := s.Mounted(ctx, "c1")
+		n, err := s.Mounted(ctx, "box1")
 		if err != nil || n != 1 {
 			t.Errorf("mounted %d times, %v", n, err)
 		}
-		changes, err := s.Changes(ctx, "c1", "")
+		changes, err := s.Changes(ctx, "box1", "")
 		must(t, err)
 		wantEqual(t, "changes", []archive.Change{
 			{Path: "/etc", Kind: archive.Modified}, {Path: "/etc/hello", Kind: archive.Deleted}, {Path: "/etc/sub", Kind: archive.Added},
 		}, changes)
-		wantEqual(t, "diff", []string{"etc/", "etc/.wh.hello", "etc/sub"}, sorted(tarNames(t, diff(t, s, "c1", ""))))
-		size, err := s.DiffSize(ctx, "c1", "")
+		wantEqual(t, "diff", []string{"etc/", "etc/.wh.hello", "etc/sub"}, sorted(tarNames(t, diff(t, s, "box1", ""))))
+		size, err := s.DiffSize(ctx, "box1", "")
 		if err != nil || size != 5 {
 			t.Errorf("diff size %d, %v", size, err)
 		}
 		if got := diff(t, s, "l2", ""); !bytes.Equal(got, testutil.Tar(t, top...)) {
 			t.Errorf("the layer's diff has %d other bytes", len(got))
 		}
-		res, err := s.Unmount(ctx, "c1", false)
+		res, err := s.Unmount(ctx, "box1", false)
 		if err != nil || res.Mounted || res.Kind != strata.KindContainer || res.Layer != c.Layer {
 			t.Errorf("unmount: %+v, %v", res, err)
 		}
 		if _, err := s.DeleteImage(ctx, "img", strata.DeleteImageOptions{}); !errors.Is(err, image.ErrUsedByContainer) {
 			t.Errorf("delete the image in use: %v", err)
 		}
-		must(t, s.DeleteContainer(ctx, "c1"))
+		must(t, s.DeleteContainer(ctx, "box1"))
 		removed, err := s.DeleteImage(ctx, "img", strata.DeleteImageOptions{})
 		must(t, err)
 		wantEqual(t, "removed layers", []layer.ID{"l2", "l1"}, removed)
@@ -93,7 +93,7 @@ func TestCreateLayerErrors(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
 		createLayer(t, s, "l1", "", "first")
 		createImage(t, s, "img", "l1")
-		c := createContainer(t, s, "c1", "img", "web")
+		c := createContainer(t, s, "box1", "img", "web")
 		tests := []struct {
 			name string
 			opts strata.LayerOptions
@@ -123,7 +123,7 @@ func TestCreateLayerErrors(t *testing.T) {
 				}
 			})
 		}
-		wantIDs(t, s, []string{"l1", string(c.Layer)}, []string{"img"}, []string{"c1"})
+		wantIDs(t, s, []string{"l1", string(c.Layer)}, []string{"img"}, []string{"box1"})
 	})
 }
 

@@ -176,11 +176,11 @@ func TestClosed(t *testing.T) {
 func TestParentOwners(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
 		ctx := t.Context()
-		c := createContainer(t, s, "c", "")
-		if _, _, err := s.ContainerParentOwners(ctx, "c"); !errors.Is(err, layer.ErrNotMounted) || err.Error() != "layer is not mounted" {
+		c := createContainer(t, s, "box", "")
+		if _, _, err := s.ContainerParentOwners(ctx, "box"); !errors.Is(err, layer.ErrNotMounted) || err.Error() != "layer is not mounted" {
 			t.Errorf("not mounted: %v", err)
 		}
-		_, err := s.Mount(ctx, "c", strata.MountOptions{})
+		_, err := s.Mount(ctx, "box", strata.MountOptions{})
 		must(t, err)
 		uids, gids, err := s.LayerParentOwners(ctx, string(c.Layer))
 		must(t, err)

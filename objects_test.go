@@ -60,9 +60,9 @@ func TestNamesOfEachKind(t *testing.T) {
 		createLayer(t, s, "l2", "", "l-c")
 		createImage(t, s, "i1", "", "i-a", "i-b")
 		createImage(t, s, "i2", "", "i-c")
-		createContainer(t, s, "c1", "", "c-a", "c-b")
-		createContainer(t, s, "c2", "", "c-c")
-		for _, k := range []string{"l", "i", "c"} {
+		createContainer(t, s, "box1", "", "box-a", "box-b")
+		createContainer(t, s, "box2", "", "box-c")
+		for _, k := range []string{"l", "i", "box"} {
 			a, b, c, x := k+"-a", k+"-b", k+"-c", k+"-x"
 			steps := []struct {
 				do   func() ([]string, error)
@@ -85,7 +85,7 @@ func TestNamesOfEachKind(t *testing.T) {
 		if _, err := s.AddNames(ctx, "none", []string{"x"}); !errors.Is(err, layer.ErrUnknown) || err.Error() != "layer not known" {
 			t.Errorf("unknown: %v", err)
 		}
-		for _, id := range []string{"l1", "i1", "c1"} {
+		for _, id := range []string{"l1", "i1", "box1"} {
 			if _, err := s.AddNames(ctx, id, []string{""}); !errors.Is(err, errdefs.ErrInvalid) {
 				t.Errorf("empty name for %s: %v", id, err)
 			}
@@ -98,8 +98,8 @@ func TestMetadata(t *testing.T) {
 		ctx := t.Context()
 		createLayer(t, s, "lay", "")
 		createImage(t, s, "i", "")
-		createContainer(t, s, "c", "")
-		for _, id := range []string{"lay", "i", "c"} {
+		createContainer(t, s, "box", "")
+		for _, id := range []string{"lay", "i", "box"} {
 			for _, text := range []string{"<text>\n", ""} {
 				must(t, s.SetMetadata(ctx, id, text))
 				got, err := s.Metadata(ctx, id)
@@ -122,7 +122,7 @@ func TestBigData(t *testing.T) {
 		ctx := t.Context()
 		createLayer(t, s, "lay", "", "nl")
 		createImage(t, s, "i", "", "ni")
-		createContainer(t, s, "c", "", "nc")
+		createContainer(t, s, "box", "", "nc")
 		objects := map[strata.Kind]string{strata.KindLayer: "nl", strata.KindImage: "ni", strata.KindContainer: "nc"}
 		for kind, name := range objects {
 			for _, key := range []string{"lower.case", "A_b", "abcD"} {
@@ -164,7 +164,7 @@ func TestBigDataErrors(t *testing.T) {
 		ctx := t.Context()
 		createLayer(t, s, "lay", "")
 		createImage(t, s, "i", "")
-		createContainer(t, s, "c", "")
+		createContainer(t, s, "box", "")
 		get := func(kind strata.Kind, name string) error {
 			_, err := s.BigData(ctx, kind, name, "k")
 			return err
@@ -178,7 +178,7 @@ func TestBigDataErrors(t *testing.T) {
 			_, err := s.BigDataDigest(ctx, kind, name, "k")
 			return err
 		}
-		dir := filepath.Join(s.GraphRoot(), s.DriverName()+"-containers", "c")
+		dir := filepath.Join(s.GraphRoot(), s.DriverName()+"-containers", "box")
 		tests := []struct {
 			err  error
 			want error
@@ -186,7 +186,7 @@ func TestBigDataErrors(t *testing.T) {
 		}{
 			{get(strata.KindLayer, "lay"), fs.ErrNotExist, `locating item named "k" for layer with ID "lay": file does not exist`},
 			{get(strata.KindImage, "i"), fs.ErrNotExist, `locating item named "k" for image with ID "i" (consider removing the image to resolve the issue): file does not exist`},
-			{get(strata.KindContainer, "c"), fs.ErrNotExist, "open " + dir + "/k: no such file or directory"},
+			{get(strata.KindContainer, "box"), fs.ErrNotExist, "open " + dir + "/k: no such file or directory"},
 			{get(strata.KindLayer, "x"), layer.ErrUnknown, "layer not known"},
 			{get(strata.KindImage, "x"), image.ErrUnknown, `locating image with ID "x": image not known`},
 			{get(strata.KindContainer, "x"), container.ErrUnknown, "container not known"},
@@ -195,14 +195,14 @@ func TestBigDataErrors(t *testing.T) {
 			{set(strata.KindContainer, "x", "k"), container.ErrUnknown, "container not known"},
 			{set(strata.KindLayer, "lay", ""), errdefs.ErrInvalid, "can't set empty name for layer big data item: not a valid name for a big data item"},
 			{set(strata.KindImage, "i", ""), errdefs.ErrInvalid, "can't set empty name for image big data item: not a valid name for a big data item"},
-			{set(strata.KindContainer, "c", ""), errdefs.ErrInvalid, "can't set empty name for container big data item: not a valid name for a big data item"},
+			{set(strata.KindContainer, "box", ""), errdefs.ErrInvalid, "can't set empty name for container big data item: not a valid name for a big data item"},
 			{set(strata.KindImage, "i", "userdata"), image.ErrInvalidDataName, ""},
-			{set(strata.KindContainer, "c", ".."), container.ErrInvalidDataName, ""},
+			{set(strata.KindContainer, "box", ".."), container.ErrInvalidDataName, ""},
 			{set(strata.KindLayer, "lay", ".."), errdefs.ErrInvalid, ""},
 			{size(strata.KindImage, "i"), image.ErrSizeUnknown, "size is not known"},
-			{size(strata.KindContainer, "c"), container.ErrSizeUnknown, "size is not known"},
+			{size(strata.KindContainer, "box"), container.ErrSizeUnknown, "size is not known"},
 			{digestOf(strata.KindImage, "i"), image.ErrDigestUnknown, "could not compute digest of item"},
-			{digestOf(strata.KindContainer, "c"), container.ErrDigestUnknown, "could not compute digest of item"},
+			{digestOf(strata.KindContainer, "box"), container.ErrDigestUnknown, "could not compute digest of item"},
 		}
 		for _, tt := range tests {
 			if !errors.Is(tt.err, tt.want) || tt.text != "" && tt.err.Error() != tt.text {
@@ -230,16 +230,16 @@ func TestSizes(t *testing.T) {
 		if n, err := s.LayerSize(ctx, "hand"); err != nil || n != -1 {
 			t.Errorf("size of a layer that was filled by hand: %d, %v", n, err)
 		}
-		createContainer(t, s, "c", "i")
-		write(t, s, "c", "h", "1234567")
-		must(t, s.SetBigData(ctx, strata.KindContainer, "c", "k", make([]byte, 100)))
-		dir, err := s.ContainerDir(ctx, "c")
+		createContainer(t, s, "box", "i")
+		write(t, s, "box", "h", "1234567")
+		must(t, s.SetBigData(ctx, strata.KindContainer, "box", "k", make([]byte, 100)))
+		dir, err := s.ContainerDir(ctx, "box")
 		must(t, err)
 		must(t, writeFile(filepath.Join(dir, "x"), 20))
-		dir, err = s.ContainerRunDir(ctx, "c")
+		dir, err = s.ContainerRunDir(ctx, "box")
 		must(t, err)
 		must(t, writeFile(filepath.Join(dir, "y"), 3))
-		if n, err := s.ContainerSize(ctx, "c"); err != nil || n != 7+100+20+3 {
+		if n, err := s.ContainerSize(ctx, "box"); err != nil || n != 7+100+20+3 {
 			t.Errorf("container size %d, %v; want 130", n, err)
 		}
 		for _, size := range []func() (int64, error){
@@ -258,7 +258,7 @@ func TestDirectories(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *storetest.Store) {
 		ctx := t.Context()
 		createImage(t, s, "i", "", "ni")
-		createContainer(t, s, "c", "", "nc")
+		createContainer(t, s, "box", "", "nc")
 		d := s.DriverName()
 		tests := []struct {
 			get        func(name string) (string, error)
@@ -267,8 +267,8 @@ func TestDirectories(t *testing.T) {
 		}{
 			{func(n string) (string, error) { return s.ImageDir(ctx, n) }, "ni", s.GraphRoot() + "/" + d + "-images/i/userdata", `locating image with ID "none": image not known`},
 			{func(n string) (string, error) { return s.ImageRunDir(ctx, n) }, "ni", s.RunRoot() + "/" + d + "-images/i/userdata", `locating image with ID "none": image not known`},
-			{func(n string) (string, error) { return s.ContainerDir(ctx, n) }, "nc", s.GraphRoot() + "/" + d + "-containers/c/userdata", "container not known"},
-			{func(n string) (string, error) { return s.ContainerRunDir(ctx, n) }, "nc", s.RunRoot() + "/" + d + "-containers/c/userdata", "container not known"},
+			{func(n string) (string, error) { return s.ContainerDir(ctx, n) }, "nc", s.GraphRoot() + "/" + d + "-containers/box/userdata", "container not known"},
+			{func(n string) (string, error) { return s.ContainerRunDir(ctx, n) }, "nc", s.RunRoot() + "/" + d + "-containers/box/userdata", "container not known"},
 		}
 		for _, tt := range tests {
 			for range 2 {

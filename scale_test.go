@@ -73,7 +73,7 @@ func TestTenThousandLayers(t *testing.T) {
 	start = time.Now()
 	must(t, errOf(s.Image(t.Context(), "localhost/i9:1")))
 	t.Logf("open and one layer %v, one image %v", first, time.Since(start))
-	if first > time.Second {
+	if first > 5*time.Second {
 		t.Errorf("open and one layer took %v", first)
 	}
 	must(t, errOf(s.Shutdown(t.Context(), true)))

@@ -104,12 +104,12 @@ func TestAdditionalStore(t *testing.T) {
 		// On top of it all is possible.
 		createLayer(t, s, "child", "ro-name")
 		createImage(t, s, "child-image", "ro-layer")
-		createContainer(t, s, "c", "ro:1")
-		write(t, s, "c", "g", "own")
-		root, err := s.Mount(ctx, "c", strata.MountOptions{})
+		createContainer(t, s, "box", "ro:1")
+		write(t, s, "box", "g", "own")
+		root, err := s.Mount(ctx, "box", strata.MountOptions{})
 		must(t, err)
 		wantEqual(t, "tree", []string{"f", "g"}, paths(t, root))
-		must(t, errOf(s.Unmount(ctx, "c", false)))
+		must(t, errOf(s.Unmount(ctx, "box", false)))
 		wantEqual(t, "diff of a read-only layer", []string{"f"}, tarNames(t, diff(t, s, "ro-layer", "")))
 
 		// Naming copies the image into the written store.
@@ -120,7 +120,7 @@ func TestAdditionalStore(t *testing.T) {
 		if err != nil || i.ReadOnly {
 			t.Errorf("the copy: %+v, %v", i, err)
 		}
-		must(t, s.DeleteContainer(ctx, "c"))
+		must(t, s.DeleteContainer(ctx, "box"))
 		removed, err := s.DeleteImage(ctx, "mine:1", strata.DeleteImageOptions{})
 		must(t, err)
 		wantEqual(t, "removed layers", []layer.ID(nil), removed)
@@ -146,16 +146,16 @@ func TestAdditionalStoreOnReadOnlyMount(t *testing.T) {
 		t.Cleanup(func() { must(t, unix.Unmount(readOnly, 0)) })
 		must(t, unix.Mount("", readOnly, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 		s := storetest.New(t, below.DriverName(), func(o *strata.Options) { o.AdditionalImageStores = []string{readOnly} })
-		createContainer(t, s, "c", "ro:1")
-		root, err := s.Mount(ctx, "c", strata.MountOptions{})
+		createContainer(t, s, "box", "ro:1")
+		root, err := s.Mount(ctx, "box", strata.MountOptions{})
 		must(t, err)
 		wantEqual(t, "tree", []string{"f"}, paths(t, root))
-		must(t, errOf(s.Unmount(ctx, "c", false)))
+		must(t, errOf(s.Unmount(ctx, "box", false)))
 		must(t, errOf(s.MountImage(ctx, "ro:1", strata.MountOptions{})))
 		must(t, errOf(s.Unmount(ctx, "ro:1", false)))
 		must(t, errOf(s.AddNames(ctx, "ro-image", []string{"mine:1"})))
 		wantEqual(t, "diff", []string{"f"}, tarNames(t, diff(t, s, "ro-layer", "")))
-		must(t, s.DeleteContainer(ctx, "c"))
+		must(t, s.DeleteContainer(ctx, "box"))
 		must(t, errOf(s.Shutdown(ctx, false)))
 	})
 }
@@ -196,16 +196,16 @@ func TestSeparateImageStore(t *testing.T) {
 		_, err := s.CreateLayer(ctx, strata.LayerOptions{ID: "new-layer", Image: true})
 		must(t, err)
 		createImage(t, s, "new-image", "new-layer")
-		c := createContainer(t, s, "c", "new-image")
-		wantIDs(t, s, []string{"old-layer", string(c.Layer), "new-layer"}, []string{"new-image", "old-image"}, []string{"c"})
+		c := createContainer(t, s, "box", "new-image")
+		wantIDs(t, s, []string{"old-layer", string(c.Layer), "new-layer"}, []string{"new-image", "old-image"}, []string{"box"})
 		for _, f := range []string{d + "-layers/layers.json", d + "-images/images.json"} {
 			data, err := os.ReadFile(filepath.Join(opts.ImageStore, f))
 			if err != nil || !strings.Contains(string(data), `"id":"new-`) {
 				t.Errorf("%s: %s, %v", f, data, err)
 			}
 		}
-		write(t, s, "c", "f", "x")
-		must(t, s.DeleteContainer(ctx, "c"))
+		write(t, s, "box", "f", "x")
+		must(t, s.DeleteContainer(ctx, "box"))
 		// The image store alone is a store.
 		alone := storetest.Open(t, strata.Options{GraphRoot: opts.ImageStore, RunRoot: filepath.Join(t.TempDir(), "run"), Driver: d})
 		wantIDs(t, alone, []string{"new-layer"}, []string{"new-image"}, nil)
@@ -232,11 +232,11 @@ func TestTransientStore(t *testing.T) {
 		opts.Transient = true
 		s := storetest.Open(t, opts)
 		d := s.DriverName()
-		c := createContainer(t, s, "c", "i")
+		c := createContainer(t, s, "box", "i")
 		if !c.Volatile() || !c.Transient {
 			t.Errorf("container %+v", c)
 		}
-		wantIDs(t, s, []string{"lay", string(c.Layer)}, []string{"i"}, []string{"c"})
+		wantIDs(t, s, []string{"lay", string(c.Layer)}, []string{"i"}, []string{"box"})
 		for _, f := range []string{d + "-containers/volatile-containers.json", d + "-containers/containers.lock", d + "-layers/volatile-layers.json"} {
 			if _, err := os.Stat(filepath.Join(s.RunRoot(), f)); err != nil {
 				t.Errorf("in the run root: %v", err)
@@ -245,11 +245,11 @@ func TestTransientStore(t *testing.T) {
 		if _, _, containers := ids(t, plain); len(containers) != 0 {
 			t.Errorf("seen without the option: %v", containers)
 		}
-		write(t, s, "c", "f", "x")
+		write(t, s, "box", "f", "x")
 		if _, err := s.DeleteImage(ctx, "i", strata.DeleteImageOptions{}); !errors.Is(err, image.ErrUsedByContainer) {
 			t.Errorf("delete the image: %v", err)
 		}
-		must(t, s.DeleteContainer(ctx, "c"))
+		must(t, s.DeleteContainer(ctx, "box"))
 		wantIDs(t, s, []string{"lay"}, []string{"i"}, nil)
 	})
 }

@@ -16,17 +16,17 @@ import (
 func TestContainerFiles(t *testing.T) {
 	s := storetest.New(t, "vfs")
 	ctx := t.Context()
-	createContainer(t, s, "c", "")
-	dir, err := s.ContainerDir(ctx, "c")
+	createContainer(t, s, "box", "")
+	dir, err := s.ContainerDir(ctx, "box")
 	must(t, err)
 	for _, data := range []string{"one", ""} {
-		must(t, s.SetContainerFile(ctx, "c", "sub/f", []byte(data)))
-		must(t, s.SetContainerRunFile(ctx, "c", "f", []byte(data)))
-		got, err := s.ContainerFile(ctx, "c", "sub/f")
+		must(t, s.SetContainerFile(ctx, "box", "sub/f", []byte(data)))
+		must(t, s.SetContainerRunFile(ctx, "box", "f", []byte(data)))
+		got, err := s.ContainerFile(ctx, "box", "sub/f")
 		if err != nil || string(got) != data {
 			t.Errorf("file %q, %v; want %q", got, err, data)
 		}
-		got, err = s.ContainerRunFile(ctx, "c", "f")
+		got, err = s.ContainerRunFile(ctx, "box", "f")
 		if err != nil || string(got) != data {
 			t.Errorf("run file %q, %v; want %q", got, err, data)
 		}
@@ -37,12 +37,12 @@ func TestContainerFiles(t *testing.T) {
 	must(t, os.Symlink(outside, filepath.Join(dir, "link")))
 	must(t, unix.Mkfifo(filepath.Join(dir, "fifo"), 0o600))
 	for _, name := range []string{"link/secret", "../../../containers.json", "/etc/passwd", "fifo", "none", ""} {
-		if got, err := s.ContainerFile(ctx, "c", name); err == nil {
+		if got, err := s.ContainerFile(ctx, "box", name); err == nil {
 			t.Errorf("read %q through %s", got, name)
 		}
 	}
 	for _, name := range []string{"link/new", "../x", "/x", "", "."} {
-		if err := s.SetContainerFile(ctx, "c", name, nil); err == nil {
+		if err := s.SetContainerFile(ctx, "box", name, nil); err == nil {
 			t.Errorf("wrote %s", name)
 		}
 	}
