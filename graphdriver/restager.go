@@ -1,17 +1,6 @@
 package graphdriver
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/stratastore/strata/errdefs"
-	"github.com/stratastore/strata/internal/atomicfile"
-)
+import "context"
 
 // Restager is the optional power to prepare a change of a layer that is there, so that
 // it can be made in one step.
@@ -34,36 +23,4 @@ type Restaged interface {
 	Replacer
 	// Generation is what Restager.Generation says after Replace.
 	Generation() (string, error)
-}
-
-// GenerationOf names a directory for Restager: by its inode, and by its birth, since
-// inodes are used again.
-func GenerationOf(dir string) (string, error) {
-	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, dir, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &st)
-	if err != nil {
-		return "", fmt.Errorf("look at %s: %w", dir, err)
-	}
-	if st.Mask&unix.STATX_BTIME == 0 {
-		return fmt.Sprint(st.Ino), nil
-	}
-	return fmt.Sprintf("%d-%d.%09d", st.Ino, st.Btime.Sec, st.Btime.Nsec), nil
-}
-
-// CanSwap is an errdefs.ErrUnsupported if directories of the file system at dir, which is
-// private and empty, can not be exchanged in one step.
-func CanSwap(dir string) (err error) {
-	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
-	for _, path := range []string{one, two} {
-		if err := os.Mkdir(path, 0o700); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, os.Remove(path)) }()
-	}
-	if err := atomicfile.Swap(one, two); errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("exchange directories: %w: %w", errdefs.ErrUnsupported, err)
-	} else if err != nil {
-		return err
-	}
-	return nil
 }

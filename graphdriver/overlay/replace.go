@@ -13,26 +13,20 @@ var _ graphdriver.Replacer = (*staged)(nil)
 // Replace swaps the directory of files alone: the layer keeps its short name, by which
 // the layers on it know it.
 func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
-	if s.over {
-		return errOver
-	}
-	if err := s.Sync(ctx); err != nil {
+	if err := s.Sync(ctx); err != nil { // of one that is over, too
 		return err
 	}
-	unlock, err := s.driver.locks.Lock(ctx, id)
+	h, unlock, err := s.driver.homes.Hold(ctx, &s.driver.locks, id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	h, err := s.driver.homes.Writable(id)
-	if err != nil {
-		return err
-	}
 	l := h.layer(id)
 	if err := faults.Hit("overlay.replace", l.home.path); err != nil {
 		return err
 	}
-	if err := atomicfile.Exchange(s.files(), l.path("diff")); err != nil {
+	err = steadily(func() error { return atomicfile.Exchange(s.files(), l.path("diff")) })
+	if err != nil {
 		return err
 	}
 	s.over, s.adopted = true, true

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/graphdriver/internal/homes"
 	"github.com/stratastore/strata/internal/faults"
-	"github.com/stratastore/strata/internal/tempdir"
 	"github.com/stratastore/strata/internal/treecopy"
 )
 
@@ -26,11 +26,11 @@ func (d *driver) Restage(ctx context.Context, id graphdriver.ID, apart bool) (gr
 	if err != nil {
 		return nil, err
 	}
-	temp, err := tempdir.New(l.home.Temp())
+	temp, tree, err := homes.Swappable(l.home)
 	if err != nil {
 		return nil, err
 	}
-	s := &staged{driver: d, plan: &plan{home: l.home}, temp: temp, tree: temp.Addition(), again: true, shared: !apart}
+	s := &staged{driver: d, plan: &plan{home: l.home}, temp: temp, tree: tree, again: true, shared: !apart}
 	if err := s.fillAgain(ctx, l); err != nil {
 		return nil, errors.Join(err, s.Discard())
 	}
@@ -41,12 +41,6 @@ func (d *driver) Restage(ctx context.Context, id graphdriver.ID, apart bool) (gr
 // fillAgain takes over what the layer has. The marks of overlayfs belong to it.
 func (s *staged) fillAgain(ctx context.Context, l layerDir) error {
 	if err := faults.Hit("overlay.restage", l.home.path); err != nil {
-		return err
-	}
-	if err := os.Mkdir(s.tree, 0o700); err != nil {
-		return err
-	}
-	if err := graphdriver.CanSwap(s.tree); err != nil {
 		return err
 	}
 	if err := os.Mkdir(s.files(), 0o700); err != nil {
@@ -67,7 +61,7 @@ func (d *driver) Generation(_ context.Context, id graphdriver.ID) (string, error
 	if err != nil {
 		return "", err
 	}
-	return graphdriver.GenerationOf(l.diff())
+	return homes.Generation(l.diff())
 }
 
 // Generation is of the staged files.
@@ -75,5 +69,5 @@ func (s *staged) Generation() (string, error) {
 	if s.over {
 		return "", errOver
 	}
-	return graphdriver.GenerationOf(s.files())
+	return homes.Generation(s.files())
 }

@@ -57,15 +57,11 @@ func (d *driver) DiffGetter(_ context.Context, id graphdriver.ID) (archive.FileG
 // ApplyDiff unpacks into an existing layer, in place; the result is synced. When it fails
 // half-way, so is the layer. Use Stage for layers that do not exist yet.
 func (d *driver) ApplyDiff(ctx context.Context, id, parent graphdriver.ID, diff io.Reader, opts graphdriver.ApplyOptions) (int64, error) {
-	unlock, err := d.locks.Lock(ctx, id)
+	h, unlock, err := d.homes.Hold(ctx, &d.locks, id)
 	if err != nil {
 		return 0, err
 	}
 	defer unlock()
-	h, err := d.homes.Writable(id)
-	if err != nil {
-		return 0, fmt.Errorf("apply diff: %w", err)
-	}
 	if err := faults.Hit("vfs.apply", h.path); err != nil {
 		return 0, err
 	}

@@ -12,21 +12,14 @@ var _ graphdriver.Replacer = (*staged)(nil)
 
 // Replace swaps the trees. Layers on this one have copies of their own.
 func (s *staged) Replace(ctx context.Context, id graphdriver.ID) error {
-	if s.over {
-		return errOver
-	}
-	if err := s.Sync(ctx); err != nil {
+	if err := s.Sync(ctx); err != nil { // of one that is over, too
 		return err
 	}
-	unlock, err := s.driver.locks.Lock(ctx, id)
+	h, unlock, err := s.driver.homes.Hold(ctx, &s.driver.locks, id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	h, err := s.driver.homes.Writable(id)
-	if err != nil {
-		return err
-	}
 	if err := faults.Hit("vfs.replace", h.path); err != nil {
 		return err
 	}

@@ -3,11 +3,10 @@ package vfs
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/graphdriver/internal/homes"
 	"github.com/stratastore/strata/internal/faults"
-	"github.com/stratastore/strata/internal/tempdir"
 	"github.com/stratastore/strata/internal/treecopy"
 )
 
@@ -22,11 +21,11 @@ func (d *driver) Restage(ctx context.Context, id graphdriver.ID, apart bool) (gr
 	if err != nil {
 		return nil, err
 	}
-	temp, err := tempdir.New(h.Temp())
+	temp, tree, err := homes.Swappable(h)
 	if err != nil {
 		return nil, err
 	}
-	s := &staged{driver: d, home: h, temp: temp, tree: temp.Addition(), dirty: true, again: true, shared: !apart}
+	s := &staged{driver: d, home: h, temp: temp, tree: tree, dirty: true, again: true, shared: !apart}
 	if err := s.fillAgain(ctx, id); err != nil {
 		return nil, errors.Join(err, s.Discard())
 	}
@@ -35,12 +34,6 @@ func (d *driver) Restage(ctx context.Context, id graphdriver.ID, apart bool) (gr
 
 func (s *staged) fillAgain(ctx context.Context, id graphdriver.ID) error {
 	if err := faults.Hit("vfs.restage", s.home.path); err != nil {
-		return err
-	}
-	if err := os.Mkdir(s.tree, 0o700); err != nil {
-		return err
-	}
-	if err := graphdriver.CanSwap(s.tree); err != nil {
 		return err
 	}
 	return treecopy.Copy(ctx, s.tree, s.home.Dir(id), treecopy.Options{
@@ -54,7 +47,7 @@ func (d *driver) Generation(_ context.Context, id graphdriver.ID) (string, error
 	if err != nil {
 		return "", err
 	}
-	return graphdriver.GenerationOf(h.Dir(id))
+	return homes.Generation(h.Dir(id))
 }
 
 // Generation is of the staged tree.
@@ -62,5 +55,5 @@ func (s *staged) Generation() (string, error) {
 	if s.over {
 		return "", errOver
 	}
-	return graphdriver.GenerationOf(s.tree)
+	return homes.Generation(s.tree)
 }

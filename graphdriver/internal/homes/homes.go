@@ -68,6 +68,19 @@ func (hs Homes[H]) Writable(id graphdriver.ID) (H, error) {
 	return h, err
 }
 
+// Hold locks a layer that is to be changed and finds it as Writable does. After success the
+// caller unlocks it.
+func (hs Homes[H]) Hold(ctx context.Context, locks *graphdriver.IDLocks, id graphdriver.ID) (h H, unlock func(), err error) {
+	if unlock, err = locks.Lock(ctx, id); err != nil {
+		return h, nil, err
+	}
+	if h, err = hs.Writable(id); err != nil {
+		unlock()
+		return h, nil, err
+	}
+	return h, unlock, nil
+}
+
 // Free is an ErrExists if there is such a layer. One of a read-only store does not count.
 func (hs Homes[H]) Free(id graphdriver.ID) error {
 	h, err := hs.Find(id)
