@@ -36,10 +36,10 @@ type Draft struct {
 func (s *Store) NewDraft() *Draft { return &Draft{store: s} }
 
 // Use keeps layers for the image that the store has, or may have. Look for them
-// afterwards: those that are there then stay.
-func (d *Draft) Use(ids ...layer.ID) error {
-	if len(ids) == 0 {
-		return nil
+// afterwards: those that are there then stay. fs.ErrClosed after the draft's end.
+func (d *Draft) Use(ctx context.Context, ids ...layer.ID) error {
+	if err := ctx.Err(); err != nil || len(ids) == 0 {
+		return err
 	}
 	return d.add(unfinished.Change{Uses: plainIDs(ids)})
 }
@@ -99,7 +99,8 @@ func (d *Draft) end() (*unfinished.Note, []unfinished.Made) {
 }
 
 // Close ends a draft without an image. The layers that it made stay, for whoever makes
-// the image again or for GC. After Done or Discard it does nothing.
+// the image again or for GC. A context that has ended does not stop it. After Done or
+// Discard it does nothing.
 func (d *Draft) Close(ctx context.Context) error {
 	note, made := d.end()
 	if note == nil {
@@ -129,8 +130,8 @@ func (s *Store) anyThere(ctx context.Context, made []unfinished.Made) (there boo
 }
 
 // Discard ends a draft without an image and removes the layers that it made, as far as
-// nothing refers to them by now. What can not be removed is left to GC. After Done or
-// Close it does nothing.
+// nothing refers to them by now. What can not be removed is left to GC. A context that
+// has ended does not stop it. After Done or Close it does nothing.
 func (d *Draft) Discard(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	note, made := d.end()
@@ -195,9 +196,9 @@ func idsOf(layers []layer.Layer) []layer.ID {
 
 // ownedBy makes sure that a layer that was there stays for who asked for it: as long as
 // the draft lasts, or, without one, until somebody deletes it. found looks for the layer.
-func (s *Store) ownedBy(d *Draft, id layer.ID, found func() bool) (bool, error) {
+func (s *Store) ownedBy(ctx context.Context, d *Draft, id layer.ID, found func() bool) (bool, error) {
 	if d != nil {
-		if err := d.Use(id); err != nil {
+		if err := d.Use(ctx, id); err != nil {
 			return false, err
 		}
 		return found(), nil

@@ -152,7 +152,7 @@ func TestRepairCollectsDeadDrafts(t *testing.T) {
 				report, err := s.Store.Check(t.Context(), strata.CheckOptions{})
 				must(t, err)
 				d := s.NewDraft() // somebody comes to use the lowest
-				must(t, d.Use(layers[0].ID))
+				must(t, d.Use(t.Context(), layers[0].ID))
 				repaired, err := s.Repair(t.Context(), report, strata.RepairOptions{Discard: discard})
 				must(t, err)
 				wantEqual(t, "left", 0, len(repaired.Left))
@@ -173,7 +173,7 @@ func TestDeadDraftsInUse(t *testing.T) {
 	for name, use := range map[string]func(t *testing.T, s *storetest.Store, top layer.Layer) (end func()){
 		"a live draft": func(t *testing.T, s *storetest.Store, top layer.Layer) func() {
 			d := s.Again(t).NewDraft()
-			must(t, d.Use(top.ID))
+			must(t, d.Use(t.Context(), top.ID))
 			return func() { must(t, d.Close(t.Context())) }
 		},
 		"a child layer": func(t *testing.T, s *storetest.Store, top layer.Layer) func() {
@@ -267,7 +267,7 @@ func TestDraftsShareLayers(t *testing.T) {
 				a, layers := drafted(t, s, 2)
 				other := s.Again(t)
 				b := other.NewDraft()
-				must(t, b.Use(layers[0].ID))
+				must(t, b.Use(t.Context(), layers[0].ID))
 				own, err := other.ImportLayer(ctx, strata.LayerOptions{Parent: string(layers[0].ID), Image: true, DeriveID: true, Draft: b}, bytes.NewReader(testTar("b")))
 				must(t, err)
 				must(t, a.Close(ctx))
@@ -299,7 +299,7 @@ func TestDraftsKeepWhatTheyUse(t *testing.T) {
 				must(t, errOf(s.CreateImage(ctx, image.CreateOptions{ID: "old", TopLayer: string(layers[2].ID)})))
 				d.Done(ctx, layers[2].ID)
 				next := s.Again(t).NewDraft()
-				must(t, next.Use(layers[0].ID, layers[1].ID))
+				must(t, next.Use(t.Context(), layers[0].ID, layers[1].ID))
 				must(t, errOf(s.DeleteImage(ctx, "old", strata.DeleteImageOptions{})))
 				collected(t, s)
 				wantEqual(t, "layers", idsOf(layers[:2]), layerIDs(t, s))
@@ -325,11 +325,11 @@ func TestDraftsEnd(t *testing.T) {
 		// Without anything made, nothing stays.
 		d := s.NewDraft()
 		wantNotes(t, s, 0)
-		must(t, d.Use("whatever"))
+		must(t, d.Use(t.Context(), "whatever"))
 		wantNotes(t, s, 1)
 		must(t, d.Close(ctx))
 		wantNotes(t, s, 0)
-		if err := d.Use("more"); !errors.Is(err, fs.ErrClosed) {
+		if err := d.Use(t.Context(), "more"); !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("use of an ended draft: %v", err)
 		}
 
@@ -346,7 +346,7 @@ func TestDraftsEnd(t *testing.T) {
 		// The same image by somebody else is the end of what a dead one noted.
 		layers = dead(t, s, 3)
 		d = s.NewDraft()
-		must(t, d.Use(layers[0].ID, layers[1].ID, layers[2].ID))
+		must(t, d.Use(t.Context(), layers[0].ID, layers[1].ID, layers[2].ID))
 		must(t, errOf(s.CreateImage(ctx, image.CreateOptions{ID: "img", TopLayer: string(layers[2].ID)})))
 		d.Done(ctx, layers[2].ID)
 		wantNotes(t, s, 0)
@@ -411,7 +411,7 @@ func TestDraftsInImageStores(t *testing.T) {
 		layers := dead(t, one, 2)
 		wantEqual(t, "notes", 1, len(noteFiles(t, images)))
 		d := two.NewDraft()
-		must(t, d.Use(layers[0].ID))
+		must(t, d.Use(t.Context(), layers[0].ID))
 		collected(t, one, layers[1])
 		collected(t, two)
 		must(t, d.Close(t.Context()))
@@ -442,7 +442,7 @@ func loadJob(ctx context.Context, s *strata.Store, _ int) (err error) {
 	}
 	d := s.NewDraft()
 	defer func() { err = errors.Join(err, d.Close(ctx)) }()
-	if err := d.Use(ids...); err != nil {
+	if err := d.Use(ctx, ids...); err != nil {
 		return err
 	}
 	from, below := 0, layer.ID("shared")

@@ -197,7 +197,7 @@ func (s *Store) ImportLayer(ctx context.Context, opts LayerOptions, diff io.Read
 // sameLayer looks for a layer that somebody else has stored before. When it is there, it
 // stays for who asked.
 func (s *Store) sameLayer(ctx context.Context, d *Draft, id layer.ID, diff layer.DiffID) (l layer.Layer, found bool, err error) {
-	found, err = s.ownedBy(d, id, func() bool {
+	found, err = s.ownedBy(ctx, d, id, func() bool {
 		var err error
 		l, err = s.Layer(ctx, string(id))
 		return err == nil && l.ID == id && l.DiffID == diff
@@ -243,7 +243,9 @@ func (t *tx) layerFree(opts LayerOptions) error {
 
 // ApplyDiff unpacks a tar, which may be compressed, into an existing layer and
 // records its digests and sizes. Layers with children and mounted ones are
-// allowed. Bad input changes nothing.
+// allowed; layer.Store.ApplyDiff says how such a one is changed. An *UnknownError if the
+// written store has no such layer; errdefs.ErrCorrupt for bad input, which changes nothing.
+// When it fails or is cancelled, a layer that nobody has mounted is as it was.
 func (s *Store) ApplyDiff(ctx context.Context, nameOrID string, diff io.Reader) (archive.Ingested, error) {
 	return s.ApplyDiffWith(ctx, nameOrID, diff, layer.ApplyOptions{})
 }

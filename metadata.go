@@ -16,7 +16,8 @@ func (s *Store) Metadata(ctx context.Context, nameOrID string) (string, error) {
 }
 
 // SetMetadata replaces the creator's text of a layer, else an image, else a
-// container. ErrNotAnID if there is nothing of that name in the written store.
+// container. ErrNotAnID if there is nothing of that name in the written store;
+// errdefs.ErrInvalid for what is not UTF-8.
 func (s *Store) SetMetadata(ctx context.Context, nameOrID, text string) (err error) {
 	o, err := s.findWhere(ctx, nameOrID, anyOrder, func(o Object) bool { return !o.ReadOnly })
 	if err != nil {

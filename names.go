@@ -37,7 +37,8 @@ func renamable(o Object) bool { return !o.ReadOnly || o.Kind == KindImage }
 // returns the result. Repeated names count once. A name of another object of the
 // kind moves here silently; images keep old names in their history. An image of
 // an additional store is copied into the written store first. An *UnknownError
-// about a layer if there is nothing of that name, or only in an additional store.
+// about a layer if there is nothing of that name, or only in an additional store;
+// errdefs.ErrInvalid for a name that is empty, more than a line, or not UTF-8.
 func (s *Store) SetNames(ctx context.Context, nameOrID string, names []string) ([]string, error) {
 	return s.rename(ctx, nameOrID, names, setNames)
 }

@@ -23,7 +23,8 @@ var (
 	ErrNotAncestor = errdefs.New(errdefs.ErrInvalid, "not an ancestor of the layer")
 	// ErrLeased: a live process uses the layer.
 	ErrLeased = errdefs.New(errdefs.ErrInUse, "layer is in use by a process")
-	// ErrMounted: the read-write layer is mounted.
+	// ErrMounted: the read-write layer is mounted; or a layer that was to get other files, or
+	// one on it.
 	ErrMounted = errdefs.New(errdefs.ErrInUse, "layer is mounted")
 	// ErrChainStoreClosed: no references are handed out any more.
 	ErrChainStoreClosed = errdefs.New(errdefs.ErrInvalid, "chain store is closed")

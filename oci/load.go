@@ -119,7 +119,7 @@ const maxRestarts = 3
 
 // layers makes sure that the store has all layers, and keeps them from collection.
 func (l *loading) layers(ctx context.Context) (layer.ID, error) {
-	if err := l.draft.Use(l.parts.layerIDs()...); err != nil {
+	if err := l.draft.Use(ctx, l.parts.layerIDs()...); err != nil {
 		return "", err
 	}
 	for try := 0; ; try++ {
