@@ -133,3 +133,25 @@ func (e *SeveralStatesError) Unwrap() error { return errdefs.ErrInvalid }
 func (e *SeveralStatesError) Hint() string {
 	return "say which with --storage-driver, or set driver in storage.conf: " + strings.Join(e.Drivers, " or ")
 }
+
+// ForeignStateError says that a graph root holds layers of drivers that are used only when
+// they are asked for by name, such as plugins, and nothing else; another driver beside them
+// would make them disappear. Its kind is errdefs.ErrInvalid.
+type ForeignStateError struct {
+	// Root is the graph root, Drivers are those with layers in it, sorted.
+	Root    string
+	Drivers []string
+}
+
+// Error names them.
+func (e *ForeignStateError) Error() string {
+	return fmt.Sprintf("%s holds layers of the storage driver %s, which is used only when it is asked for by name", e.Root, strings.Join(e.Drivers, ", "))
+}
+
+// Unwrap returns the kind.
+func (e *ForeignStateError) Unwrap() error { return errdefs.ErrInvalid }
+
+// Hint names the option.
+func (e *ForeignStateError) Hint() string {
+	return "see them with --storage-driver " + e.Drivers[0] + ", or begin anew beside them with another driver's name"
+}

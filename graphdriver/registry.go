@@ -55,6 +55,12 @@ func (r *Registry) Lookup(name string) (Init, error) {
 // Names returns the registered names, sorted.
 func (r *Registry) Names() []string { return slices.Sorted(maps.Keys(r.drivers)) }
 
+// Outside reports whether a driver that is wanted by name is none of the table, and so another
+// program's, if anybody's: opening it may wait for that program.
+func (r *Registry) Outside(name string) bool {
+	return name != "" && r.drivers[canonical(name)] == nil
+}
+
 // Open picks a driver, opens it, and says why that one in a sentence for people, which
 // the caller logs. The rules, first match wins:
 //
@@ -64,7 +70,8 @@ func (r *Registry) Names() []string { return slices.Sorted(maps.Keys(r.drivers))
 //     another driver would make the images disappear. State of several drivers is a
 //     *SeveralStatesError before anything is opened. vfs counts here only when it is named
 //     in Priority, or when its state is the only one: then it is reused, since starting
-//     another driver beside it would hide its images too.
+//     another driver beside it would hide its images too. Layers of a driver that is not
+//     registered are a *ForeignStateError when there is no other state.
 //  3. The priority list, then registered drivers outside of it, by name. An error that
 //     IsNotSupported recognises moves on, any other is final. vfs comes to its turn in the
 //     built-in list and when Priority names it; the reason then says why the others did not.
@@ -156,6 +163,13 @@ func (o opener) unnamed(ctx context.Context) (Driver, string, error) {
 		return nil, "", &SeveralStatesError{Root: o.choice.Root, Drivers: others}
 	case len(others) == 1:
 		return o.prior(ctx, others[0], found)
+	}
+	foreign, err := o.registry.foreign(o.choice.Root)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case len(foreign) > 0:
+		return nil, "", &ForeignStateError{Root: o.choice.Root, Drivers: foreign}
 	case len(found) == 1:
 		return o.prior(ctx, found[0], found)
 	}
@@ -243,6 +257,33 @@ func (o opener) openWith(ctx context.Context, name string, init Init) (Driver, e
 // state returns the registered drivers that have something in root, sorted.
 func (r *Registry) state(root string) []string {
 	return slices.DeleteFunc(r.Names(), func(name string) bool { return !occupied(filepath.Join(root, name)) })
+}
+
+// layersSuffix ends the name of the directory with a driver's layer records.
+const layersSuffix = "-layers"
+
+// foreign returns the drivers that are not registered and have layers in root, sorted. What
+// counts are records, since the files of a plugin are the plugin's own matter; another
+// engine's driver has its files here, or it is not there any more.
+func (r *Registry) foreign(root string) (names []string, err error) {
+	entries, err := os.ReadDir(root)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look for storage drivers: %w", err)
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), layersSuffix)
+		if !ok || !e.IsDir() || r.drivers[name] != nil {
+			continue
+		}
+		if (slices.Contains(foreignPrefixes, name) || slices.Contains(removedDrivers, name)) && !occupied(filepath.Join(root, name)) {
+			continue
+		}
+		info, err := os.Stat(filepath.Join(root, e.Name(), "layers.json"))
+		if err == nil && info.Size() > int64(len("[]\n")) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // occupied tells whether there is a directory with something in it; one that can not be read

@@ -60,7 +60,9 @@ func state(t *testing.T, root string, drivers ...string) {
 	for _, d := range drivers {
 		name, empty := strings.CutSuffix(d, "/")
 		must(t, os.MkdirAll(filepath.Join(root, name), 0o700))
-		if !empty {
+		if strings.HasSuffix(name, "-layers") {
+			must(t, os.WriteFile(filepath.Join(root, name, "layers.json"), []byte(`[{"id":"a"}]`), 0o600))
+		} else if !empty {
 			must(t, os.MkdirAll(filepath.Join(root, name, "layer"), 0o700))
 		}
 	}
@@ -94,6 +96,13 @@ func TestChoice(t *testing.T) {
 		{name: "overlay beside vfs", state: []string{"overlay", "vfs"}, want: "overlay", says: []string{"not visible"}},
 		{name: "empty overlay folder", state: []string{"overlay/"}, want: "overlay", says: []string{"priority"}},
 		{name: "unregistered state is nobody's", state: []string{"zfs"}, want: "overlay"},
+		{name: "a plugin's layers", state: []string{"fast-layers"}, err: errdefs.ErrInvalid, says: []string{"holds layers of the storage driver fast,"}},
+		{name: "a plugin's layers beside vfs", state: []string{"fast-layers", "vfs"}, err: errdefs.ErrInvalid, says: []string{"driver fast,"}},
+		{name: "a plugin's layers beside overlay", state: []string{"fast-layers", "overlay"}, want: "overlay"},
+		{name: "a plugin's layers, overlay wanted", state: []string{"fast-layers"}, wanted: "overlay", want: "overlay"},
+		{name: "another engine's layers", state: []string{"zfs", "zfs-layers"}, err: errdefs.ErrInvalid, says: []string{"driver zfs,"}},
+		{name: "records without layers", state: []string{"zfs-layers"}, want: "overlay"},
+		{name: "registered driver without layers", state: []string{"overlay-layers"}, want: "overlay"},
 		{name: "unknown name", state: []string{"btrfs"}, wanted: "nosuch", err: graphdriver.ErrNotSupported, says: []string{"nosuch"}},
 		{name: "removed name", wanted: "aufs", err: graphdriver.ErrNotSupported, says: []string{"removed"}},
 		{name: "alias", wanted: "overlay2", want: "overlay"},
@@ -168,6 +177,21 @@ func TestRefusedChoiceLeavesNothing(t *testing.T) {
 				t.Errorf("root holds %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestEmptyForeignState: a plugin without layers hides nothing.
+func TestEmptyForeignState(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{"a": "[]", "b": "[]\n", "c": ""} {
+		must(t, os.MkdirAll(filepath.Join(root, name+"-layers"), 0o700))
+		must(t, os.WriteFile(filepath.Join(root, name+"-layers", "layers.json"), []byte(text), 0o600))
+	}
+	must(t, os.MkdirAll(filepath.Join(root, "d-layers"), 0o700))
+	must(t, os.WriteFile(filepath.Join(root, "e-layers"), []byte("no directory"), 0o600))
+	d, _, err := registry(t, results{"overlay": nil}, nil).Open(t.Context(), graphdriver.Choice{Root: root, RunRoot: root})
+	if err != nil || d.Name() != "overlay" {
+		t.Errorf("driver %v, %v", d, err)
 	}
 }
 

@@ -59,6 +59,10 @@ func openText(err error) string {
 	if errors.As(err, &several) {
 		return several.Error()
 	}
+	var foreign *graphdriver.ForeignStateError
+	if errors.As(err, &foreign) {
+		return foreign.Error()
+	}
 	return classicText(err)
 }
 
