@@ -111,13 +111,20 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 }
 
 // openDriver chooses and opens the driver under the storage lock, which every
-// engine holds while it sets a driver up.
+// engine holds while it sets a driver up. Another program's driver is waited for without.
 func (s *Store) openDriver(ctx context.Context) (err error) {
+	if s.opts.Registry.Outside(s.opts.Driver) {
+		return s.chooseDriver(ctx)
+	}
 	held, err := s.storage.Exclusive(ctx)
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", s.roots.graph, err)
 	}
 	defer func() { err = errors.Join(err, held.Unlock()) }()
+	return s.chooseDriver(ctx)
+}
+
+func (s *Store) chooseDriver(ctx context.Context) error {
 	choice := s.choice()
 	d, reason, err := s.opts.Registry.Open(ctx, choice)
 	if err != nil {

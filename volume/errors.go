@@ -1,10 +1,12 @@
 package volume
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stratastore/strata/errdefs"
 )
@@ -123,3 +125,13 @@ func (c *conflict) Unwrap() []error {
 	}
 	return []error{ErrNameConflict, c.cause}
 }
+
+// NoAnswer is the error of a driver that did not answer within a time. It is a
+// context.DeadlineExceeded.
+type NoAnswer time.Duration
+
+// Error tells the time.
+func (n NoAnswer) Error() string { return "no answer within " + time.Duration(n).String() }
+
+// Is makes it a context.DeadlineExceeded.
+func (n NoAnswer) Is(target error) bool { return target == context.DeadlineExceeded }

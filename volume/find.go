@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -85,7 +86,7 @@ func (s *Store) askAll(ctx context.Context, drivers []string) []driverList {
 
 // askList returns at the time limit even if the driver does not.
 func (s *Store) askList(ctx context.Context, driver string) driverList {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DriverTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.opts.DriverTimeout, NoAnswer(s.opts.DriverTimeout))
 	defer cancel()
 	answer := make(chan driverList, 1)
 	go func() {
@@ -102,7 +103,11 @@ func (s *Store) askList(ctx context.Context, driver string) driverList {
 	case l := <-answer:
 		return l
 	case <-ctx.Done():
-		return driverList{driver: driver, err: ctx.Err()}
+		err := ctx.Err()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = context.Cause(ctx)
+		}
+		return driverList{driver: driver, err: err}
 	}
 }
 

@@ -18,10 +18,12 @@ import (
 
 // Defaults of ClientOptions.
 const (
+	DefaultHandshake   = 10 * time.Second
 	DefaultTimeout     = time.Minute
 	DefaultLongTimeout = 15 * time.Minute
 	DefaultStall       = 5 * time.Minute
 	DefaultRetry       = 5 * time.Second
+	DefaultNotice      = 2 * time.Second
 )
 
 // maxAnswer is the longest answer that is read, in bytes. The list of changes of a layer of a
@@ -30,6 +32,9 @@ const maxAnswer = 1 << 30
 
 // ClientOptions tune a client. The zero value is right.
 type ClientOptions struct {
+	// Handshake limits the questions what a plugin is and what it can do, which a living one
+	// answers at once; 0 is DefaultHandshake.
+	Handshake time.Duration
 	// Timeout limits requests that are a matter of moments, LongTimeout those that may copy or
 	// compare whole trees (Create, Remove, Changes, DiffSize, and the end of ApplyDiff); 0 is
 	// DefaultTimeout and DefaultLongTimeout.
@@ -39,13 +44,16 @@ type ClientOptions struct {
 	// Retry is how long a plugin that can not be connected to is tried, with waits of 1, 2,
 	// 4 and 8 seconds; 0 is DefaultRetry, negative is not at all.
 	Retry time.Duration
+	// Notice is how long an answer may take before the logger is told who is waited for; 0 is
+	// DefaultNotice. Requests that may copy whole trees may take five times as long.
+	Notice time.Duration
 }
 
 func (o ClientOptions) withDefaults() ClientOptions {
 	for _, d := range []struct {
 		value    *time.Duration
 		standard time.Duration
-	}{{&o.Timeout, DefaultTimeout}, {&o.LongTimeout, DefaultLongTimeout}, {&o.Stall, DefaultStall}, {&o.Retry, DefaultRetry}} {
+	}{{&o.Handshake, DefaultHandshake}, {&o.Notice, DefaultNotice}, {&o.Timeout, DefaultTimeout}, {&o.LongTimeout, DefaultLongTimeout}, {&o.Stall, DefaultStall}, {&o.Retry, DefaultRetry}} {
 		if *d.value == 0 {
 			*d.value = d.standard
 		}
@@ -85,17 +93,39 @@ func (c *client) fail(method string, err error) error {
 
 // limit is how long a request may take.
 func (c *client) limit(method string) time.Duration {
-	switch method {
-	case create, createReadWrite, remove, changes, diffSize:
+	switch {
+	case method == activate || method == capabilities:
+		return c.opts.Handshake
+	case slow(method):
 		return c.opts.LongTimeout
 	}
 	return c.opts.Timeout
+}
+
+// slow tells which requests may copy or compare whole trees.
+func slow(method string) bool {
+	switch method {
+	case create, createReadWrite, remove, changes, diffSize, diff:
+		return true
+	}
+	return false
+}
+
+// waiting tells the logger who is waited for when an answer takes long.
+func (c *client) waiting(method string) (stop func()) {
+	pause := c.opts.Notice
+	if slow(method) {
+		pause *= 5
+	}
+	whom := fmt.Sprintf("storage driver plugin %s at %s (%s)", c.name, c.addr, strings.TrimPrefix(method, "GraphDriver."))
+	return pluginsock.Waiting(c.log, whom, pause)
 }
 
 // call sends a request and reads its answer.
 func (c *client) call(ctx context.Context, method string, q request) (response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limit(method), fmt.Errorf("no answer within %v", c.limit(method)))
 	defer cancel()
+	defer c.waiting(method)()
 	answer, err := c.exchange(ctx, method, q)
 	return answer, c.fail(method, err)
 }

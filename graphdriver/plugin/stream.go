@@ -50,6 +50,7 @@ func (d *driver) startDiff(ctx context.Context, q request) (io.ReadCloser, error
 	if err != nil {
 		return nil, err
 	}
+	defer d.waiting(diff)()
 	w := d.watch(ctx, d.opts.LongTimeout) // comparing the trees comes before the first byte
 	reply, err := d.connect(w.ctx, func() (*http.Response, error) {
 		return d.post(w.ctx, diff, bytes.NewReader(body))

@@ -52,7 +52,7 @@ func socketFor(root string) string {
 
 // quick are options for tests in which nothing takes long.
 func quick() plugin.ClientOptions {
-	return plugin.ClientOptions{Timeout: time.Minute, LongTimeout: time.Minute, Stall: time.Minute, Retry: -1}
+	return plugin.ClientOptions{Handshake: time.Minute, Timeout: time.Minute, LongTimeout: time.Minute, Stall: time.Minute, Retry: -1}
 }
 
 // pair opens a plugin driver in root whose server offers the driver of init.

@@ -174,10 +174,12 @@ func call(ts *testscript.TestScript, program string, withStore bool, args []stri
 	return code
 }
 
-// scriptConfig is the environment of a story.
+// scriptConfig is the environment of a story, which sees nothing of this machine's: its system
+// directories are below $WORK/root.
 func scriptConfig(ts *testscript.TestScript) config.Env {
 	env := config.SystemEnv()
 	env.Home = ts.Getenv("WORK")
+	env.Root = filepath.Join(env.Home, "root")
 	env.Getenv = func(name string) (string, bool) {
 		v := ts.Getenv(name)
 		return v, v != ""

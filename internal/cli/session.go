@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/config"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/graphdriver/plugin"
+	"github.com/stratastore/strata/internal/pluginsock"
 )
 
 // session finds out which store is meant and opens it once.
@@ -122,7 +123,8 @@ func (s *session) open(ctx context.Context) (*strata.Store, error) {
 	if err != nil {
 		return nil, &openError{err}
 	}
-	if s.classic && unknownDriver(ctx, opts.Driver) {
+	opts.Registry = s.registry()
+	if s.classic && unknownDriver(ctx, opts.Registry, opts.Driver) {
 		return nil, fmt.Errorf("failed to GetDriver graph %s %s: %w", opts.Driver, opts.GraphRoot, graphdriver.ErrNotSupported)
 	}
 	if s.store, err = strata.Open(ctx, opts); err != nil {
@@ -131,15 +133,32 @@ func (s *session) open(ctx context.Context) (*strata.Store, error) {
 	return s.store, nil
 }
 
+// registry is the table of drivers, with the plugins of this system.
+func (s *session) registry() *graphdriver.Registry {
+	r := strata.DefaultRegistry()
+	r.Find = plugin.Finder(s.pluginPath(), plugin.ClientOptions{})
+	return r
+}
+
+// pluginPath is where Docker looks for plugins.
+func (s *session) pluginPath() pluginsock.Path {
+	path := pluginsock.DefaultPath()
+	for _, list := range [][]string{path.Sockets, path.Specs} {
+		for i, dir := range list {
+			list[i] = filepath.Join("/", s.env.Config.Root, dir)
+		}
+	}
+	return path
+}
+
 // openError says that the store did not open, so that the arguments have no part in it.
 type openError struct{ error }
 
 func (e *openError) Unwrap() error { return e.error }
 
 // unknownDriver reports whether a driver is named that the program does not have and no plugin is.
-func unknownDriver(ctx context.Context, name string) bool {
-	drivers := strata.DefaultRegistry()
-	if name == "" || slices.Contains(drivers.Names(), name) {
+func unknownDriver(ctx context.Context, drivers *graphdriver.Registry, name string) bool {
+	if !drivers.Outside(name) {
 		return false
 	}
 	_, err := drivers.Find(ctx, name)

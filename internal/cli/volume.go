@@ -26,7 +26,7 @@ const ontopDriver = "ontop"
 // How long the command waits: for another command to let go of the volumes' database, and
 // for a plugin to answer.
 const (
-	volumeLockTime   = 5 * time.Second
+	volumeLockTime   = 2 * volumePluginTime // a command that asks plugins keeps the database
 	volumePluginTime = 5 * time.Second
 )
 
@@ -107,13 +107,8 @@ func (s *session) openVolumes(ctx context.Context, lookOnly bool) (*volumes, err
 // volumePlugins finds other programs' drivers where Docker does, apart from the server of
 // these very volumes, which would show each of them twice.
 func (s *session) volumePlugins(places volumePlaces) volume.RegistryOptions {
-	path := plugin.DefaultPath()
-	for _, list := range [][]string{path.Sockets, path.Specs} {
-		for i, dir := range list {
-			list[i] = filepath.Join("/", s.env.Config.Root, dir)
-		}
-	}
-	found := path.Registry(plugin.ClientOptions{Timeout: volumePluginTime, Retry: -1, Logger: s.log})
+	path := plugin.Path(s.pluginPath())
+	found := path.Registry(plugin.ClientOptions{Handshake: volumePluginTime, Timeout: volumePluginTime, Retry: -1, Logger: s.log})
 	own := func(name string) bool {
 		addr, err := path.Find(name)
 		served := plugin.Served(places.ontop)
@@ -134,6 +129,29 @@ func (s *session) volumePlugins(places volumePlaces) volume.RegistryOptions {
 			return slices.DeleteFunc(names, own), err
 		},
 	}
+}
+
+// reachVolumePlugin makes the handshake with the plugin that is the driver name, if there is
+// one.
+func (s *session) reachVolumePlugin(ctx context.Context, name string) error {
+	if name == "" || name == volume.DefaultDriver || name == ontopDriver {
+		return nil
+	}
+	places, err := s.volumePlaces()
+	if err != nil {
+		return err
+	}
+	d, err := s.volumePlugins(places).Find(ctx, volume.CanonicalDriver(name))
+	if errors.Is(err, volume.ErrNoSuchDriver) {
+		return nil // the volumes' error about it says more
+	}
+	if err != nil {
+		return err
+	}
+	if p, ok := d.(*plugin.Client); ok {
+		return p.Activate(ctx)
+	}
+	return nil
 }
 
 // close lets go of the volumes; what is mounted stays mounted. It waits for what was

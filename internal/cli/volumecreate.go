@@ -38,7 +38,13 @@ func volumeCreateVerb() *Verb {
 			option.As("KEY=VALUE", option.List(&o.labels, "label,l", "Label, repeatable")),
 			option.Bool(&o.failIfExists, "fail-if-exists", "A volume that is there already is an error"),
 		},
-		Run: withVolumes(false, func(ctx context.Context, c *Call, v *volumes) error { return volumeCreate(ctx, c, v, o) }),
+		Run: func(ctx context.Context, c *Call) error {
+			// A plugin that does not answer is waited for before others have to wait for the database.
+			if err := c.session.reachVolumePlugin(ctx, o.driver); err != nil {
+				return err
+			}
+			return withVolumes(false, func(ctx context.Context, c *Call, v *volumes) error { return volumeCreate(ctx, c, v, o) })(ctx, c)
+		},
 	})
 }
 

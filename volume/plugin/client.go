@@ -2,8 +2,10 @@ package plugin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +22,8 @@ import (
 
 // Defaults of ClientOptions.
 const (
+	DefaultHandshake   = 10 * time.Second
+	DefaultNotice      = 2 * time.Second
 	DefaultTimeout     = time.Minute
 	DefaultLongTimeout = 2 * time.Minute
 	DefaultRetry       = 5 * time.Second
@@ -33,6 +37,9 @@ var ErrNoVolumeDriver = errdefs.New(errdefs.ErrUnsupported, "plugin is no volume
 
 // ClientOptions tune a Client.
 type ClientOptions struct {
+	// Handshake limits the question what a plugin is, which a living one answers at once; 0 is
+	// DefaultHandshake.
+	Handshake time.Duration
 	// Timeout limits each request, LongTimeout those of Create and Mount; 0 is
 	// DefaultTimeout and DefaultLongTimeout.
 	Timeout, LongTimeout time.Duration
@@ -40,6 +47,9 @@ type ClientOptions struct {
 	// 4 and 8 seconds; 0 is DefaultRetry, negative is not at all. A request that was
 	// sent is never sent again.
 	Retry time.Duration
+	// Notice is how long an answer may take before the logger is told who is waited for; 0 is
+	// DefaultNotice.
+	Notice time.Duration
 	// Logger gets what is noteworthy and no error; nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -51,6 +61,7 @@ type ClientOptions struct {
 // a *RemoteError.
 type Client struct {
 	name string
+	addr Address
 	opts ClientOptions
 	http *http.Client
 	base string
@@ -79,19 +90,15 @@ func NewClient(name string, addr Address, opts ClientOptions) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("volume plugin %s: %w", name, err)
 	}
-	if opts.Timeout == 0 {
-		opts.Timeout = DefaultTimeout
-	}
-	if opts.LongTimeout == 0 {
-		opts.LongTimeout = DefaultLongTimeout
-	}
-	if opts.Retry == 0 {
-		opts.Retry = DefaultRetry
-	}
+	opts.Handshake = cmp.Or(opts.Handshake, DefaultHandshake)
+	opts.Notice = cmp.Or(opts.Notice, DefaultNotice)
+	opts.Timeout = cmp.Or(opts.Timeout, DefaultTimeout)
+	opts.LongTimeout = cmp.Or(opts.LongTimeout, DefaultLongTimeout)
+	opts.Retry = cmp.Or(opts.Retry, DefaultRetry)
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Client{name: name, opts: opts, base: scheme + "://" + host + "/", http: &http.Client{Transport: transport}}, nil
+	return &Client{name: name, addr: addr, opts: opts, base: scheme + "://" + host + "/", http: &http.Client{Transport: transport}}, nil
 }
 
 // Name is the plugin's name.
@@ -103,22 +110,22 @@ func (c *Client) call(ctx context.Context, method string, q request) (response, 
 	if method == create || method == mount {
 		limit = c.opts.LongTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if err := c.activate(ctx); err != nil {
+	if err := c.Activate(ctx); err != nil {
 		return response{}, err
 	}
-	return c.request(ctx, method, q)
+	return c.request(ctx, limit, method, q)
 }
 
-func (c *Client) activate(ctx context.Context) error {
+// Activate makes the handshake, unless it is made. The other methods do so by themselves; who
+// holds something that others wait for may do it before.
+func (c *Client) Activate(ctx context.Context) error {
 	c.mu.Lock()
 	active := c.active
 	c.mu.Unlock()
 	if active {
 		return nil
 	}
-	answer, err := c.request(ctx, activate, request{})
+	answer, err := c.request(ctx, min(c.opts.Handshake, c.opts.LongTimeout), activate, request{})
 	if err != nil {
 		return err
 	}
@@ -132,7 +139,12 @@ func (c *Client) activate(ctx context.Context) error {
 }
 
 // request sends a request, trying again for as long as the plugin can not be connected to.
-func (c *Client) request(ctx context.Context, method string, q request) (response, error) {
+// It ends after limit.
+func (c *Client) request(ctx context.Context, limit time.Duration, method string, q request) (response, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, volume.NoAnswer(limit))
+	defer cancel()
+	whom := fmt.Sprintf("volume plugin %s at %s (%s)", c.name, c.addr, strings.TrimPrefix(method, "VolumeDriver."))
+	defer pluginsock.Waiting(c.opts.Logger, whom, c.opts.Notice)()
 	body, err := json.Marshal(q)
 	if err != nil {
 		return response{}, err
@@ -159,12 +171,12 @@ func (c *Client) send(ctx context.Context, method string, body []byte) (response
 	r.GetBody = nil // or a request that was sent may be sent again
 	reply, err := c.http.Do(r)
 	if err != nil {
-		return response{}, c.unavailable(method, err)
+		return response{}, c.unavailable(ctx, method, err)
 	}
 	defer reply.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(reply.Body, maxAnswer+1))
 	if err != nil {
-		return response{}, c.unavailable(method, err)
+		return response{}, c.unavailable(ctx, method, err)
 	}
 	if len(data) > maxAnswer {
 		return response{}, fmt.Errorf("%s: answer of plugin %s has more than %d bytes: %w", method, c.name, maxAnswer, errdefs.ErrLimit)
@@ -172,7 +184,10 @@ func (c *Client) send(ctx context.Context, method string, body []byte) (response
 	return decode(method, reply.StatusCode, data)
 }
 
-func (c *Client) unavailable(method string, err error) error {
+func (c *Client) unavailable(ctx context.Context, method string, err error) error {
+	if cause := context.Cause(ctx); cause != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = cause
+	}
 	return fmt.Errorf("%s: plugin %s: %w: %w", method, c.name, volume.ErrUnavailable, err)
 }
 
