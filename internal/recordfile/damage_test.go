@@ -98,16 +98,21 @@ func TestEmptyFile(t *testing.T) {
 	}
 }
 
+// TestNotAFile: what can be no record file is damage, told at once.
 func TestNotAFile(t *testing.T) {
-	x := newFixture(t, "-")
-	check(t, unix.Mkfifo(x.files[0].Path, 0o600))
-	if _, err := x.open().View(t.Context()); !errors.Is(err, errdefs.ErrCorrupt) {
-		t.Errorf("fifo: %v", err)
-	}
-	check(t, os.Remove(x.files[0].Path))
-	check(t, os.Symlink("/etc/passwd", x.files[0].Path))
-	if _, err := x.open().View(t.Context()); !errors.Is(err, unix.ELOOP) {
-		t.Errorf("link: %v", err)
+	for name, make := range map[string]func(path string) error{
+		"fifo":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"link":      func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"zeros":     func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<30)) },
+	} {
+		x := newFixture(t, "-")
+		_ = os.Remove(x.files[0].Path) // it may not be there
+		check(t, make(x.files[0].Path))
+		var corrupt *CorruptError
+		if _, err := x.open().View(t.Context()); !errors.As(err, &corrupt) || corrupt.Path != x.files[0].Path {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package recordfile
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -89,6 +90,9 @@ func (s *Store[R]) load(ctx context.Context, token lockfile.Token) (*state, erro
 			return nil, fmt.Errorf("read %s: %w", f.Path, err)
 		}
 		data, id, err := read(f.Path)
+		if at := (*syntaxError)(nil); errors.As(err, &at) {
+			return nil, s.corrupt(i, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read %s records: %w", s.schema.Kind, err)
 		}
@@ -150,6 +154,9 @@ func read(path string) ([]byte, fileID, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fileID{}, nil
 	}
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
+		return nil, fileID{}, errNotAFile
+	}
 	if err != nil {
 		return nil, fileID{}, err
 	}
@@ -159,16 +166,39 @@ func read(path string) ([]byte, fileID, error) {
 		return nil, fileID{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fileID{}, fmt.Errorf("%s is not a regular file: %w", path, errdefs.ErrCorrupt)
+		return nil, fileID{}, errNotAFile
 	}
 	if info.Size() > maxFile {
 		return nil, fileID{}, fmt.Errorf("%s has %d bytes: %w", path, info.Size(), errdefs.ErrLimit)
+	}
+	if err := looksLikeRecords(f, info.Size()); err != nil {
+		return nil, fileID{}, err
 	}
 	data, err := readAll(f, info.Size())
 	if err != nil {
 		return nil, fileID{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	return data, idOf(info), nil
+}
+
+// errNotAFile: links are not followed, and nobody waits at a FIFO.
+var errNotAFile = &syntaxError{0, "it is no regular file"}
+
+// looksLikeRecords refuses a large file that begins with something that no JSON text does, such as
+// nothing but zeros, before it is taken into memory.
+func looksLikeRecords(f io.ReaderAt, size int64) error {
+	const large = 1 << 20
+	if size < large {
+		return nil
+	}
+	var first [1]byte
+	if _, err := f.ReadAt(first[:], 0); err != nil {
+		return err
+	}
+	if bytes.IndexByte([]byte("[n \t\r\n"), first[0]) < 0 {
+		return &syntaxError{0, fmt.Sprintf("no list of records begins with %q", first[0])}
+	}
+	return nil
 }
 
 // readAll reads size bytes, large files by several goroutines: getting memory from
