@@ -82,6 +82,7 @@ type checker struct {
 func (c *checker) names(ctx context.Context, e *exam) error {
 	c.exam, c.layersOf, c.imagesOf = e, e.layerIndex(), e.imageIndex()
 	c.checkClashes()
+	c.checkFolders()
 	if e.layers {
 		if err := c.checkLayers(ctx); err != nil {
 			return err

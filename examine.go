@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/layer"
+	"github.com/stratastore/strata/lockfile"
 )
 
 // exam is a store as it was at one moment, as far as its records can be read.
@@ -38,9 +40,10 @@ func (s *Store) examine(ctx context.Context, also func(*exam) error) (e *exam, e
 		return nil, ErrClosed
 	}
 	t := &tx{store: s}
-	e = &exam{tx: t}
+	e = &exam{tx: t, findings: s.brokenLocks()}
 	defer t.end(&err)
 	if t.layers, err = s.layers.Look(ctx); err == nil {
+		e.addMountsDamage(t.layers.MountsDamage())
 		e.snap.Layers, err = t.layers.Layers()
 		e.addClashes(KindLayer, t.layers.Clashes())
 	}
@@ -75,6 +78,10 @@ func (e *exam) readable(kind Kind, err error) (bool, error) {
 	if err == nil || !errors.Is(err, errdefs.ErrCorrupt) {
 		return err == nil, err
 	}
+	if broken := (*lockfile.NotAFileError)(nil); errors.As(err, &broken) {
+		e.addLock(kind, broken)
+		return false, nil
+	}
 	f := Finding{Kind: kind, Problem: ProblemRecordsDamaged, Reason: err.Error(), Path: kind.String() + " records"}
 	var corrupt *recordfile.CorruptError
 	if errors.As(err, &corrupt) {
@@ -86,6 +93,22 @@ func (e *exam) readable(kind Kind, err error) (bool, error) {
 	}
 	e.findings = append(e.findings, f)
 	return false, nil
+}
+
+// addMountsDamage makes the finding about mount counts that can not be read.
+func (e *exam) addMountsDamage(err error) {
+	var corrupt *recordfile.CorruptError
+	if !errors.As(err, &corrupt) {
+		return // they can be, or their lock file is broken, which has its finding
+	}
+	f := Finding{
+		Kind: KindLayer, Problem: ProblemMountsDamaged, Path: corrupt.Path, Repair: RepairRecount,
+		Reason: fmt.Sprintf("the mount counts are damaged at byte %d: %s", corrupt.Offset, corrupt.Reason),
+	}
+	if info, err := os.Lstat(corrupt.Path); err == nil {
+		f.Bytes = info.Size()
+	}
+	e.findings = append(e.findings, f)
 }
 
 // layerIndex finds the snapshot's layers by ID; of several stores' the first counts.

@@ -72,6 +72,15 @@ const (
 	ProblemLayerWrong
 	// ProblemDataUnrecorded: the image's record has lost a data item that is there.
 	ProblemDataUnrecorded
+	// ProblemLockBroken: a directory, a link or something else that is no file is in the place of
+	// a lock file. What can not be read without the lock was not examined.
+	ProblemLockBroken
+	// ProblemMountsDamaged: the file of the mount counts can not be read. Nothing can be mounted.
+	ProblemMountsDamaged
+	// ProblemFolderWrong: a link or a file is in the place of the folder of an object's data items.
+	ProblemFolderWrong
+	// ProblemMode: others may write into a folder of the store, or the owner may not.
+	ProblemMode
 )
 
 // Repair is what would cure a Finding.
@@ -104,6 +113,15 @@ const (
 	RepairCount
 	// RepairRebuild: the layer is unpacked once more, from its own tar.
 	RepairRebuild
+	// RepairLock: what is in the place of the lock file is moved away, and the file made again.
+	RepairLock
+	// RepairRecount: the counts are written again, by what the kernel has mounted.
+	RepairRecount
+	// RepairPutAway: what is in the place of the folder is moved away, as it is: where a link
+	// leads, nobody looks. What the object lacks then is found and cured by itself.
+	RepairPutAway
+	// RepairMode: the folder gets the mode that engines give it.
+	RepairMode
 )
 
 // Finding is one thing that is not as it should be.
@@ -187,6 +205,10 @@ var problemNames = map[Problem]string{
 	ProblemDiffIDMissing:   "diff-id-missing",
 	ProblemLayerWrong:      "layer-wrong",
 	ProblemDataUnrecorded:  "data-unrecorded",
+	ProblemLockBroken:      "lock-broken",
+	ProblemMountsDamaged:   "mounts-damaged",
+	ProblemFolderWrong:     "folder-wrong",
+	ProblemMode:            "mode",
 }
 
 // IsDamage reports whether something is lost or wrong. The others are leftovers, which
@@ -218,6 +240,10 @@ var repairTexts = map[Repair]string{
 	RepairCollect:         "collect it as garbage",
 	RepairCount:           "set the count to what is mounted",
 	RepairRebuild:         "unpack the layer again from its own tar",
+	RepairLock:            "move it away and make the lock file again",
+	RepairRecount:         "write the counts again from what is mounted",
+	RepairPutAway:         "move away what is in its place",
+	RepairMode:            "set the usual mode",
 }
 
 // String says in words what the repair does.
@@ -236,6 +262,10 @@ var repairWords = map[Repair]string{
 	RepairCollect:         "collect",
 	RepairCount:           "count",
 	RepairRebuild:         "rebuild",
+	RepairLock:            "relock",
+	RepairRecount:         "recount",
+	RepairPutAway:         "put-away",
+	RepairMode:            "mode",
 }
 
 // Word is a word for programs: "relink". It does not change.

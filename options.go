@@ -52,6 +52,9 @@ type Options struct {
 	// MinFree is how many bytes of the graph root's file system have to stay free when
 	// a layer comes in: with less, that fails like a full disk. 0: none.
 	MinFree int64
+	// Examine opens the store for Check and Repair also when something that is no file is in the
+	// place of its storage.lock, which keeps everybody else out.
+	Examine bool
 	// Registry holds the drivers to choose from; nil means DefaultRegistry.
 	Registry *graphdriver.Registry
 	// Logger gets what is worth knowing but is not an error of a call; nil drops it.

@@ -110,6 +110,8 @@ type repairer struct {
 func (r *repairer) ordered(in []Finding) []Finding {
 	rank := func(f Finding) int {
 		switch {
+		case f.Repair == RepairLock, f.Repair == RepairMode:
+			return -4 // nothing else can be done before
 		case f.Problem == ProblemRecordsLost, f.Problem == ProblemRecordsDamaged:
 			return -3
 		case f.Problem == ProblemClash && f.Name == "":
@@ -151,6 +153,12 @@ func (r *repairer) cure(ctx context.Context, f Finding) error {
 		return r.relink(ctx, layer.ID(f.ID))
 	case RepairRebuild:
 		return r.rebuild(ctx, layer.ID(f.ID))
+	case RepairLock:
+		return r.relock(f)
+	case RepairPutAway:
+		return r.putAwayFolder(f)
+	case RepairRecount:
+		return r.store.layers.Recount(ctx, func(path string) error { return r.putAway("mounts", path) })
 	case RepairCount:
 		return r.resetCount(ctx, layer.ID(f.ID))
 	case RepairRecord:

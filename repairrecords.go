@@ -27,10 +27,11 @@ func (r *repairer) restoreRecords(ctx context.Context, f Finding) (err error) {
 	}
 	defer func() { err = errors.Join(err, held.Unlock()) }()
 	damaged, err := atomicfile.Read(f.Path)
-	if err != nil {
+	noFile := errors.Is(err, errdefs.ErrCorrupt) || errors.Is(err, errdefs.ErrLimit)
+	if err != nil && !noFile {
 		return err
 	}
-	if isRecords(damaged) {
+	if !noFile && isRecords(damaged) {
 		return nil // somebody did it already
 	}
 	data, err := atomicfile.Read(f.backup)
@@ -40,7 +41,11 @@ func (r *repairer) restoreRecords(ctx context.Context, f Finding) (err error) {
 	if !isRecords(data) {
 		return fmt.Errorf("%s is damaged, too: %w", f.backup, errdefs.ErrCorrupt)
 	}
-	if !r.opts.Discard {
+	if noFile {
+		if err := r.putAway("records-"+f.Kind.String(), f.Path); err != nil {
+			return err
+		}
+	} else if !r.opts.Discard {
 		if err := r.trash.note("records-"+f.Kind.String(), damaged); err != nil {
 			return err
 		}

@@ -116,11 +116,13 @@ func (s *Store) openDriver(ctx context.Context) (err error) {
 	if s.opts.Registry.Outside(s.opts.Driver) {
 		return s.chooseDriver(ctx)
 	}
-	held, err := s.storage.Exclusive(ctx)
+	held, err := s.lockStorage(ctx)
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", s.roots.graph, err)
 	}
-	defer func() { err = errors.Join(err, held.Unlock()) }()
+	if held != nil {
+		defer func() { err = errors.Join(err, held.Unlock()) }()
+	}
 	return s.chooseDriver(ctx)
 }
 

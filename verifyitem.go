@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 
@@ -107,7 +108,7 @@ func (it dataItem) verify(ctx context.Context, read func(int)) ([]Finding, error
 func (it dataItem) compare(read func(int)) Finding {
 	f := it.finding
 	file, err := it.open()
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, layer.ErrDataUnknown) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, layer.ErrDataUnknown) {
 		f.Problem, f.Reason, f.Bytes = ProblemDataMissing, fmt.Sprintf("data item %q is missing", it.finding.Item), max(it.size, 0)
 		if f.Kind == KindContainer {
 			f.Repair = RepairRemoveContainer // there is nothing to record

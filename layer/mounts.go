@@ -39,26 +39,26 @@ func openMounts(dir string, opts Options) *recordfile.Store[mountRecord] {
 // mountState returns the recorded mounts by layer. Entries without path or count
 // mean nothing, as in the other engines. A damaged file is no reason to keep
 // anybody from the layers: only mounting and unmounting fail.
-func (s *Store) mountState(ctx context.Context) (_ map[ID]mountRecord, err error) {
+func (s *Store) mountState(ctx context.Context) (_ map[ID]mountRecord, damage, err error) {
 	tx, err := s.mounts.View(ctx)
 	if errors.Is(err, errdefs.ErrCorrupt) {
 		s.opts.Logger.WarnContext(ctx, "mount counts are unknown", "error", err)
-		return nil, nil
+		return nil, err, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer closing(&err, tx)
 	state := make(map[ID]mountRecord, tx.Len())
 	for m, err := range tx.All() {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if m.Path != "" && m.Count > 0 {
 			state[m.ID] = m
 		}
 	}
-	return state, nil
+	return state, nil, nil
 }
 
 // setMount records one layer's mount state; a count of zero removes it. It does

@@ -18,6 +18,7 @@ type ReadTx struct {
 	views  []openPart
 	close  func() error // gives the writable store's lock back
 	mounts map[ID]mountRecord
+	damage error // why mounts could not be read
 	chains *chains
 	closed bool
 }
@@ -53,7 +54,7 @@ func (tx *ReadTx) load(ctx context.Context) (err error) {
 	if err := tx.addExtra(ctx); err != nil {
 		return errors.Join(err, tx.Close())
 	}
-	if tx.mounts, err = tx.store.mountState(ctx); err != nil {
+	if tx.mounts, tx.damage, err = tx.store.mountState(ctx); err != nil {
 		return errors.Join(fmt.Errorf("load mount counts: %w", err), tx.Close())
 	}
 	return nil

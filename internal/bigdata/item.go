@@ -65,7 +65,7 @@ func makeDir(dir string, opts Options) error {
 	}
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
-		return nil
+		return isDir(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("make data directory: %w", err)
@@ -74,6 +74,15 @@ func makeDir(dir string, opts Options) error {
 		return nil
 	}
 	return atomicfile.SyncDir(filepath.Dir(dir))
+}
+
+// isDir refuses a link in the place of a directory: items belong nowhere else.
+func isDir(dir string) error {
+	info, err := os.Lstat(dir)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("data directory %s is none: %w", dir, errdefs.ErrCorrupt)
+	}
+	return err
 }
 
 // Open opens the item called key for reading; fs.ErrNotExist if there is none.

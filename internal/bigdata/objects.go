@@ -56,8 +56,12 @@ func Trash(dirs ...string) (remove func() error, err error) {
 // trashOne moves dir to a staging name beside it and returns that name, "" if
 // there is no dir.
 func trashOne(dir string) (string, error) {
-	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
+	}
+	if err == nil && !info.IsDir() {
+		return "", os.Remove(dir) // a link: what it leads to is somebody else's
 	}
 	target, err := os.MkdirTemp(filepath.Dir(dir), stagePrefix)
 	if err != nil {

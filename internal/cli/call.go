@@ -129,6 +129,12 @@ func (c *Call) Warn(text string) { c.printer.warn(text) }
 // Store opens the store on first use.
 func (c *Call) Store(ctx context.Context) (*strata.Store, error) { return c.session.open(ctx) }
 
+// Examine is Store for a verb that looks for damage.
+func (c *Call) Examine(ctx context.Context) (*strata.Store, error) {
+	c.session.examine = true
+	return c.session.open(ctx)
+}
+
 // Config returns the configuration with the command line's values in it.
 func (c *Call) Config() (*config.Config, error) { return c.session.config() }
 

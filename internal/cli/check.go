@@ -58,7 +58,7 @@ func check(ctx context.Context, c *Call, f *checkFlags) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.Store(ctx)
+	store, err := c.Examine(ctx)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ type session struct {
 	// warn tells of keys in the configuration that nobody knows.
 	warn func(text string)
 
+	// examine opens a store also when its lock is broken.
+	examine bool
 	// ignoreFile is set when the classic manner takes only the roots from the configuration.
 	ignoreFile bool
 
@@ -127,6 +129,7 @@ func (s *session) open(ctx context.Context) (*strata.Store, error) {
 	if s.classic && unknownDriver(ctx, opts.Registry, opts.Driver) {
 		return nil, fmt.Errorf("failed to GetDriver graph %s %s: %w", opts.Driver, opts.GraphRoot, graphdriver.ErrNotSupported)
 	}
+	opts.Examine = s.examine
 	if s.store, err = strata.Open(ctx, opts); err != nil {
 		return nil, &openError{err}
 	}
