@@ -48,7 +48,7 @@ func (s *Store) creation(parent *Layer, o graphdriver.CreateOptions) (graphdrive
 // format, 4.6). Adopt makes it a layer beside the original: on the same parent, with the
 // same digests, sizes and exact tar. Like Stage it holds no lock.
 //
-// ErrUnknown, ErrIncomplete; errdefs.ErrInvalid for the original's own mapping;
+// ErrUnknown, ErrIncomplete; ErrVanished for an original that is deleted meanwhile; errdefs.ErrInvalid for the original's own mapping;
 // errdefs.ErrUnsupported if the driver makes no copies. A cancelled or failed call leaves
 // nothing. The caller adopts or discards the stage.
 func (s *Store) StageCopy(ctx context.Context, original ID, m idmap.Mapping) (*Stage, error) {
@@ -67,7 +67,7 @@ func (s *Store) StageCopy(ctx context.Context, original ID, m idmap.Mapping) (*S
 	opts := StageOptions{Parent: original, Mapping: m, MountLabel: l.MountLabel, Image: true}
 	st := &Stage{store: s, opts: opts, parent: l, dir: dir, copied: true}
 	if err := st.fillCopy(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("copy layer %s: %w", original, err), st.Discard())
+		return nil, errors.Join(st.explain(ctx, fmt.Errorf("copy layer %s: %w", original, err)), st.Discard())
 	}
 	return st, nil
 }

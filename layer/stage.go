@@ -57,8 +57,8 @@ type Stage struct {
 // Stage reads a layer's blob to its end, unpacks it and keeps what its exact tar
 // needs, with no lock held. An empty blob is a valid empty layer. Blobs that do
 // not have the expected digests are an errdefs.ErrCorrupt; an unknown parent is
-// an ErrUnknown. A cancelled or failed call leaves nothing. The caller adopts or
-// discards the stage.
+// an ErrUnknown, one that is deleted meanwhile may be an ErrVanished. A cancelled or
+// failed call leaves nothing. The caller adopts or discards the stage.
 //
 // A nil blob stages an empty writable layer, without digests. It is WriteTx.Create
 // for drivers that copy the parent (vfs), without a lock while they do.
@@ -77,9 +77,18 @@ func (s *Store) Stage(ctx context.Context, opts StageOptions, blob io.Reader) (*
 	}
 	st := &Stage{store: s, opts: opts, parent: parent, dir: dir}
 	if err := st.fill(ctx, blob); err != nil {
-		return nil, errors.Join(fmt.Errorf("stage layer: %w", err), st.Discard())
+		return nil, errors.Join(st.explain(ctx, fmt.Errorf("stage layer: %w", err)), st.Discard())
 	}
 	return st, nil
+}
+
+// explain returns why staging failed: cause, or that the layer below, whose files were
+// not held by any lock, went meanwhile.
+func (st *Stage) explain(ctx context.Context, cause error) error {
+	if st.parent == nil {
+		return cause
+	}
+	return newPin(st.store, *st.parent).explain(ctx, cause)
 }
 
 // stageParent looks the parent up; nil for none.

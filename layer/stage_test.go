@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/testutil"
 )
 
@@ -141,6 +143,38 @@ func TestParentGoneBeforeAdoption(t *testing.T) {
 				t.Errorf("adopted: %v", err)
 			}
 		})
+	})
+}
+
+// Staging holds no lock: another may delete the layer below while its tree is copied, or
+// while the blob comes in. What fails then says so.
+func TestParentGoneWhileStaging(t *testing.T) {
+	eachDriver(t, func(t *testing.T, e *env) {
+		s := e.open(t)
+		for _, point := range []string{"vfs.copy", ""} {
+			t.Run("at "+point, func(t *testing.T) {
+				parent := load(t, s, "", baseTar(t)).ID
+				gone := false
+				goes := func() { remove(t, s, parent); gone = true }
+				if point != "" {
+					defer faults.Enable(faults.Rule{Point: point, Under: filepath.Dir(e.graph), Times: 1, Do: goes, Err: fs.ErrNotExist})()
+				}
+				st, err := s.Stage(t.Context(), StageOptions{Parent: parent}, readerFunc(func([]byte) (int, error) {
+					if point == "" {
+						goes()
+					}
+					return 0, errBroken
+				}))
+				want := ErrVanished
+				if !gone { // the driver has no such step
+					want = errBroken
+					defer remove(t, s, parent)
+				}
+				if st != nil || !errors.Is(err, want) || errors.Is(err, ErrVanished) != gone {
+					t.Errorf("%v, want %v", err, want)
+				}
+			})
+		}
 	})
 }
 
