@@ -121,10 +121,10 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// soon is a context for what should happen at once.
+// soon is a context for what should happen at once, also on a machine that is busy.
 func soon(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -36,7 +36,7 @@ func TestTouch(t *testing.T) {
 	}
 	when := time.Unix(0, int64(binary.LittleEndian.Uint64(data)))
 	count, pid := binary.LittleEndian.Uint64(data[8:]), binary.LittleEndian.Uint32(data[16:])
-	if when.Before(before.Truncate(0)) || time.Since(when) > time.Minute || count != 1 || int(pid) != os.Getpid() {
+	if when.Before(before.Truncate(0)) || time.Since(when) > time.Hour || count != 1 || int(pid) != os.Getpid() {
 		t.Errorf("token says %v, count %d, PID %d", when, count, pid)
 	}
 	second := touch(t, held)

@@ -81,7 +81,7 @@ func killServer(t *testing.T, point string) {
 		must(t, err)
 		must(t, p.Kill())
 	}
-	for range 100 {
+	for range 6000 {
 		if _, err := os.Stat(point); errors.Is(err, unix.ENOTCONN) {
 			return
 		}

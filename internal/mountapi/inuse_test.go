@@ -53,7 +53,7 @@ func TestUpperInUse(t *testing.T) {
 	}
 	_ = other.Wait() // read fails at the end of its input
 	// The kernel takes its time to end a namespace.
-	for deadline := time.Now().Add(10 * time.Second); m.UpperInUse(o.Upper) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); m.UpperInUse(o.Upper) && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	inUse("afterwards", false)

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 func names(t *testing.T, dir string) []string {
@@ -199,7 +198,8 @@ func TestKilledUser(t *testing.T) {
 		d := newDir(t, root)
 		write(t, filepath.Join(d.Addition(), "f"))
 		os.Stdout.WriteString("ready\n")
-		time.Sleep(time.Minute)
+		_, _ = os.Stdin.Read(make([]byte, 1)) // until it is killed, or nobody is left to do that
+		return
 	}
 	root := t.TempDir()
 	victim := exec.Command(os.Args[0], "-test.run=^TestKilledUser$")
@@ -208,6 +208,11 @@ func TestKilledUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	in, err := victim.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
 	if err := victim.Start(); err != nil {
 		t.Fatal(err)
 	}
