@@ -27,6 +27,10 @@ func manVerb() *Verb {
 				_, err := c.Out.Write(generalPage(c.command))
 				return err
 			}
+			_, err := os.Stat(c.Args[0])
+			if v := findVerb(c.command.verbs, c.Args[0]); v != nil && err != nil {
+				return usagef("`strata help "+v.Name+"` explains the command; for a directory of this name write ./"+c.Args[0], "%q is a command and no directory", c.Args[0])
+			}
 			return writePages(ctx, c, c.Args[0])
 		},
 	}

@@ -24,18 +24,24 @@ func usageLine(v *Verb) string {
 	return strings.Join(words, " ")
 }
 
-// help prints the help of a command.
+// help prints the help of a command, for --help, whose function in cobra has no error.
 func (m *modern) help(cmd *cobra.Command) {
+	if err := m.helpOf(cmd); err != nil {
+		m.printer.problem("", err)
+		m.code = exitCodeOf(err)
+	}
+}
+
+func (m *modern) helpOf(cmd *cobra.Command) error {
 	v := findVerb(m.verbs, verbName(cmd))
 	f, isFamily := findFamily(verbName(cmd))
 	switch {
 	case isFamily:
-		_ = m.familyHelp(f)
+		return m.familyHelp(f)
 	case v == nil || !cmd.HasParent():
-		_ = m.generalHelp()
-	default:
-		_ = m.verbHelp(v)
+		return m.generalHelp()
 	}
+	return m.verbHelp(v)
 }
 
 // helpCommand is "strata help [COMMAND]".
