@@ -43,33 +43,6 @@ func importAll(t *testing.T, r *dockerroot.Root, s *storetest.Store, images []do
 	return results
 }
 
-// diffs reads every layer of an image of the store, base first.
-func diffs(t *testing.T, s *storetest.Store, nameOrID string) [][]byte {
-	t.Helper()
-	img, err := s.Image(t.Context(), nameOrID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list [][]byte
-	for id := img.TopLayer; id != ""; {
-		l, err := s.Layer(t.Context(), string(id))
-		if err != nil {
-			t.Fatal(err)
-		}
-		rc, err := s.Diff(t.Context(), string(id), "", strata.DiffOptions{Compression: strata.CompressionNone})
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := io.ReadAll(rc)
-		if err = errors.Join(err, rc.Close()); err != nil {
-			t.Fatal(err)
-		}
-		list = append([][]byte{data}, list...)
-		id = l.Parent
-	}
-	return list
-}
-
 // TestImport takes images over from each driver: same IDs, names, configurations
 // and layers; the data root is as it was.
 func TestImport(t *testing.T) {
@@ -95,7 +68,7 @@ func TestImport(t *testing.T) {
 				if res.Err != nil || string(res.Loaded.ID) != res.Image.ID.Encoded() {
 					t.Fatalf("image %s: %+v", res.Image.ID, res)
 				}
-				if got := diffs(t, s, string(res.Loaded.ID)); !slices.EqualFunc(got, want[res.Image.ID], bytes.Equal) {
+				if got := s.Tars(t, string(res.Loaded.ID)); !slices.EqualFunc(got, want[res.Image.ID], bytes.Equal) {
 					t.Errorf("image %s has other layers", res.Image.ID)
 				}
 				config, err := s.BigData(t.Context(), strata.KindImage, string(res.Loaded.ID), res.Image.ID.String())
@@ -266,7 +239,7 @@ func TestDamaged(t *testing.T) {
 				}
 				checkFailure(t, res.Err, tt.want, top, tt.noLayer)
 			}
-			if got := diffs(t, s, good.Encoded()); len(got) != 2 {
+			if got := s.Tars(t, good.Encoded()); len(got) != 2 {
 				t.Errorf("the other image has %d layers", len(got))
 			}
 			if _, err := s.Image(t.Context(), bad.Encoded()); !errors.Is(err, image.ErrUnknown) {

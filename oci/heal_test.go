@@ -90,7 +90,7 @@ func TestLoadAgainHeals(t *testing.T) {
 				if err != nil || len(report.Findings) > 0 {
 					t.Errorf("afterwards: %v, %v", report.Findings, err)
 				}
-				if got := diffs(t, s, "example.org/app:1"); !slices.EqualFunc(got, [][]byte{base, top}, slices.Equal[[]byte]) {
+				if got := s.Tars(t, "example.org/app:1"); !slices.EqualFunc(got, [][]byte{base, top}, slices.Equal[[]byte]) {
 					t.Error("the diffs are not what was loaded")
 				}
 			})

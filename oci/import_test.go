@@ -55,7 +55,7 @@ func TestImportAndCommit(t *testing.T) {
 			if _, err := s.Unmount(t.Context(), string(out.ID), false); err != nil {
 				t.Fatal(err)
 			}
-			if got := diffs(t, s, "localhost/app:1"); len(got) != 2 || !bytes.Equal(got[0], base) {
+			if got := s.Tars(t, "localhost/app:1"); len(got) != 2 || !bytes.Equal(got[0], base) {
 				t.Error("the base layer is not what was imported")
 			}
 		})

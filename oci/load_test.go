@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/storetest"
@@ -29,33 +27,6 @@ func load(t *testing.T, s *storetest.Store, path string, opts oci.LoadOptions) (
 	}
 	defer src.Close()
 	return oci.Load(t.Context(), s, src, opts)
-}
-
-// diffs reads every layer of an image, base first.
-func diffs(t *testing.T, s *storetest.Store, nameOrID string) [][]byte {
-	t.Helper()
-	img, err := s.Image(t.Context(), nameOrID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list [][]byte
-	for id := img.TopLayer; id != ""; {
-		l, err := s.Layer(t.Context(), string(id))
-		if err != nil {
-			t.Fatal(err)
-		}
-		rc, err := s.Diff(t.Context(), string(id), "", strata.DiffOptions{Compression: strata.CompressionNone})
-		if err != nil {
-			t.Fatal(err)
-		}
-		data, err := io.ReadAll(rc)
-		if err = errors.Join(err, rc.Close()); err != nil {
-			t.Fatal(err)
-		}
-		list = append([][]byte{data}, list...)
-		id = l.Parent
-	}
-	return list
 }
 
 func TestLoadEveryForm(t *testing.T) {
@@ -103,7 +74,7 @@ func TestLoadEveryForm(t *testing.T) {
 			if len(loaded) != 1 || loaded[0].NewLayers != 2 || !cmp.Equal(loaded[0].Names, []string{"example.org/app:1"}) {
 				t.Fatalf("loaded %+v", loaded)
 			}
-			if got := diffs(t, s, "example.org/app:1"); !cmp.Equal(got, [][]byte{base, top}) {
+			if got := s.Tars(t, "example.org/app:1"); !cmp.Equal(got, [][]byte{base, top}) {
 				t.Error("the layers' bytes differ from what was loaded")
 			}
 			again, err := load(t, s, tt.path, oci.LoadOptions{})
@@ -146,10 +117,10 @@ func TestLoadSeveralImagesAndPlatforms(t *testing.T) {
 	if _, err := load(t, s, b.dir(), oci.LoadOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := diffs(t, s, "localhost/multi:1"); !cmp.Equal(got, [][]byte{base}) {
+	if got := s.Tars(t, "localhost/multi:1"); !cmp.Equal(got, [][]byte{base}) {
 		t.Error("multi:1 is not the image of the own platform")
 	}
-	if got := diffs(t, s, "localhost/two:1"); !cmp.Equal(got, [][]byte{base, top}) {
+	if got := s.Tars(t, "localhost/two:1"); !cmp.Equal(got, [][]byte{base, top}) {
 		t.Error("two:1 has other layers")
 	}
 	img, err := s.Image(t.Context(), "localhost/multi:1")

@@ -51,7 +51,7 @@ func TestSaveAndLoadAgain(t *testing.T) {
 			if len(got) != 2 || got[0].ID != loaded[0].ID || got[1].ID != loaded[1].ID {
 				t.Errorf("loaded %+v, saved %+v", got, loaded)
 			}
-			if again := diffs(t, other, "localhost/app:1"); !cmp.Equal(again, [][]byte{base, top}) {
+			if again := other.Tars(t, "localhost/app:1"); !cmp.Equal(again, [][]byte{base, top}) {
 				t.Error("the layers differ")
 			}
 			if tt.opts.Format == oci.OCIDir {
