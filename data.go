@@ -210,13 +210,13 @@ func (s *Store) setContainerData(ctx context.Context, nameOrID string, it contai
 	return t.writeContainers.Commit(ctx)
 }
 
-// BigDataSize returns the recorded length of a data item in bytes: for images and
-// containers. An *UnknownError if there is no such object, image.ErrSizeUnknown if
-// it has no such item.
+// BigDataSize returns the length of a data item in bytes: the recorded one of an image's or
+// a container's, and that of a layer's file, of which nothing is recorded. An *UnknownError if
+// there is no such object; for what has no such item image.ErrSizeUnknown, about a layer
+// fs.ErrNotExist.
 func (s *Store) BigDataSize(ctx context.Context, kind Kind, nameOrID, key string) (int64, error) {
 	if kind == KindLayer {
-		data, err := s.BigData(ctx, kind, nameOrID, key)
-		return int64(len(data)), err
+		return s.layerDataSize(ctx, nameOrID, key)
 	}
 	v, err := s.inventory(ctx, kind, nameOrID)
 	if err != nil {
@@ -225,9 +225,22 @@ func (s *Store) BigDataSize(ctx context.Context, kind Kind, nameOrID, key string
 	return v.ItemSize(key)
 }
 
-// BigDataDigest returns the recorded digest of a data item: for images and
-// containers. An *UnknownError if there is no such object, image.ErrDigestUnknown
-// if it has no such item.
+func (s *Store) layerDataSize(ctx context.Context, nameOrID, key string) (n int64, err error) {
+	f, err := s.OpenBigData(ctx, KindLayer, nameOrID, key)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close() // read only: nothing to lose
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// BigDataDigest returns the digest of a data item: the recorded one of an image's or a
+// container's, and that of a layer's file, which is read. An *UnknownError if there is no
+// such object; for what has no such item image.ErrDigestUnknown, about a layer fs.ErrNotExist.
 func (s *Store) BigDataDigest(ctx context.Context, kind Kind, nameOrID, key string) (digest.Digest, error) {
 	if kind == KindLayer {
 		data, err := s.BigData(ctx, kind, nameOrID, key)
