@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/testutil"
 )
 
@@ -51,6 +52,52 @@ func TestSeparateImageStore(t *testing.T) {
 	}
 	if got := list(t, before); len(got) != 0 {
 		t.Errorf("the graph root's view: %v", got)
+	}
+}
+
+// TestSecondPartNotSaved: the new image takes a name from one of the other part, which can
+// not be saved. It goes again, or, when that can not be saved either, keeps its data.
+func TestSecondPartNotSaved(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		broken int // files that can be written before
+		want   []string
+	}{
+		{"taken back", 1, []string{"old"}},
+		{"not even taken back", 2, []string{"new", "old"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			top := t.TempDir()
+			own, graph := filepath.Join(top, "own/vfs-images"), filepath.Join(top, "graph/vfs-images")
+			s := open(t, image.Options{Dirs: []string{graph}})
+			_, err := create(t, s, image.CreateOptions{ID: "old", Names: []string{"n"}})
+			must(t, err)
+			s = open(t, image.Options{Dirs: []string{own, graph}})
+			st, err := s.Stage(t.Context(), image.CreateOptions{
+				ID: "new", Names: []string{"n"}, MoveNames: true, BigData: []image.BigDatum{{Key: "a", Data: []byte("text")}},
+			})
+			must(t, err)
+			full := errors.New("no space")
+			err = change(t, s, func(tx *image.WriteTx) error {
+				if _, err := tx.Adopt(t.Context(), st, "top"); err != nil {
+					return err
+				}
+				under := map[int]string{1: graph, 2: top}[c.broken]
+				t.Cleanup(faults.Enable(faults.Rule{Point: "atomicfile.write", Under: under, Skip: c.broken - 1, Err: full}))
+				return nil
+			})
+			must(t, st.Discard())
+			if !errors.Is(err, full) {
+				t.Fatalf("error %v", err)
+			}
+			if diff := cmp.Diff(c.want, list(t, s)); diff != "" {
+				t.Errorf("images (-want +got):\n%s", diff)
+			}
+			_, err = os.Stat(filepath.Join(own, "new", "a"))
+			if there := err == nil; there != (len(c.want) == 2) {
+				t.Errorf("data of the image: %v", err)
+			}
+		})
 	}
 }
 

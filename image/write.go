@@ -20,6 +20,7 @@ type WriteTx struct {
 	*ReadTx
 	writers []*recordfile.WriteTx[Record] // one per part, nil for those that are only read
 	data    bigdata.Changes
+	adopted []ID // into the first part
 }
 
 func (tx *WriteTx) open(ctx context.Context, p part) error {
@@ -60,6 +61,7 @@ func (tx *WriteTx) Adopt(ctx context.Context, st *Stage, top layer.ID) (Image, e
 	if err := tx.writers[0].Insert(0, r); err != nil {
 		return Image{}, fmt.Errorf("store image %s: %w", r.ID, err)
 	}
+	tx.adopted = append(tx.adopted, r.ID)
 	return tx.store.image(0, r), ctx.Err()
 }
 
@@ -170,16 +172,38 @@ func (tx *WriteTx) update(id ID, change func(*Record) error) error {
 // Commit saves what is pending, gives the locks back and removes the data of
 // deleted images. After an error the transaction has ended; what was not saved is dropped.
 func (tx *WriteTx) Commit(ctx context.Context) error {
-	for _, w := range tx.writers {
+	for part, w := range tx.writers {
 		if w == nil {
 			continue
 		}
-		if err := tx.data.Save(ctx, w); err != nil {
+		err := tx.data.Save(ctx, w)
+		if err != nil && part > 0 && !w.Uncertain() {
+			err = errors.Join(err, tx.takeBack(context.WithoutCancel(ctx)))
+		}
+		if err != nil {
 			return errors.Join(err, tx.Close())
 		}
 	}
 	remove, err := tx.data.Commit()
 	return errors.Join(err, tx.Close(), remove())
+}
+
+// takeBack removes the adopted images again, which the first part has saved already. While
+// their records stay, so does their data.
+func (tx *WriteTx) takeBack(ctx context.Context) error {
+	var errs []error
+	for _, id := range tx.adopted {
+		errs = append(errs, tx.writers[0].Delete(string(id)))
+	}
+	err := errors.Join(errs...)
+	if err == nil {
+		err = tx.writers[0].Save(ctx)
+	}
+	if err != nil {
+		tx.data.Keep()
+		return fmt.Errorf("take back what was saved: %w", err)
+	}
+	return nil
 }
 
 // Uncertain reports whether Commit failed so late that the records may be on disk

@@ -54,6 +54,9 @@ func (c *Changes) Save(ctx context.Context, records Records) error {
 	return err
 }
 
+// Keep lets what was made be: records that own it are saved, and stay.
+func (c *Changes) Keep() { c.made = nil }
+
 func (c *Changes) makeRoom() error {
 	for _, dir := range c.gone {
 		if err := os.RemoveAll(dir); err != nil {
