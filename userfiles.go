@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -106,19 +107,27 @@ func writeInside(dir, name string, data []byte, sync bool) (err error) {
 	if err := faults.Hit("strata.file.write", dir); err != nil {
 		return err
 	}
-	if err := writeNew(root, temp, data, sync); err != nil {
-		return errors.Join(err, root.Remove(temp))
+	err = writeNew(root, temp, data, sync)
+	if err == nil {
+		err = faults.Hit("strata.file.rename", dir)
 	}
-	if err := faults.Hit("strata.file.rename", dir); err != nil {
-		return errors.Join(err, root.Remove(temp))
+	if err == nil {
+		err = root.Rename(temp, name)
 	}
-	if err := root.Rename(temp, name); err != nil {
-		return errors.Join(err, root.Remove(temp))
+	if err != nil {
+		if removeErr := root.Remove(temp); !errors.Is(removeErr, fs.ErrNotExist) {
+			err = errors.Join(err, removeErr)
+		}
+		return err
 	}
 	if !sync {
 		return nil
 	}
-	return syncInside(root, parent)
+	if err := syncInside(root, parent); err != nil {
+		return err
+	}
+	object := filepath.Dir(dir) // which may be new, like dir itself
+	return errors.Join(atomicfile.SyncDir(object), atomicfile.SyncDir(filepath.Dir(object)))
 }
 
 func writeNew(root *os.Root, name string, data []byte, sync bool) error {
@@ -133,10 +142,14 @@ func writeNew(root *os.Root, name string, data []byte, sync bool) error {
 	return errors.Join(err, f.Close())
 }
 
+// syncInside flushes a directory, and those above it, which may be new.
 func syncInside(root *os.Root, dir string) error {
 	f, err := root.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	if err := errors.Join(f.Sync(), f.Close()); err != nil || dir == "." {
+		return err
+	}
+	return syncInside(root, filepath.Dir(dir))
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/storetest"
 )
 
@@ -52,4 +53,17 @@ func TestContainerFiles(t *testing.T) {
 	if _, err := s.ContainerFile(ctx, "none", "f"); !errors.Is(err, errdefs.ErrNotFound) {
 		t.Errorf("file of no container: %v", err)
 	}
+}
+
+// TestContainerFileIsFlushed: with the directories that had to be made for it.
+func TestContainerFileIsFlushed(t *testing.T) {
+	s := storetest.New(t, "vfs")
+	createContainer(t, s, "box", "")
+	dir, err := s.ContainerDir(t.Context(), "box")
+	must(t, err)
+	containers := filepath.Dir(filepath.Dir(dir))
+	flushed := 0
+	defer faults.Enable(faults.Rule{Point: "atomicfile.syncdir", Under: containers, Times: 100, Do: func() { flushed++ }})()
+	must(t, s.SetContainerFile(t.Context(), "box", "sub/f", []byte("text")))
+	wantEqual(t, "directories", 2, flushed) // the container's and the one that has it; those below are opened in their root
 }
