@@ -26,7 +26,7 @@ func (s *Store) HealLayer(ctx context.Context, id layer.ID, diff io.Reader) (err
 		return err
 	}
 	st, err := s.layers.Stage(ctx, layer.StageOptions{
-		Parent: l.Parent, Mapping: l.Mapping(), MountLabel: l.MountLabel, Image: true, Expect: l.DiffID,
+		Parent: l.Parent, Mapping: l.Mapping(), MountLabel: l.MountLabel, Image: !s.inGraphRoot(l.ID), Expect: l.DiffID,
 	}, diff)
 	if err != nil {
 		return err

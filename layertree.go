@@ -78,6 +78,13 @@ func (s *Store) place(id layer.ID) (layerPlace, error) {
 	return layerPlace{}, fs.ErrNotExist
 }
 
+// inGraphRoot reports whether a layer's files are in the graph root, where what replaces them
+// has to be staged, too. Layers of images may be there even beside an image store.
+func (s *Store) inGraphRoot(id layer.ID) bool {
+	p, err := s.place(id)
+	return err == nil && p.home == s.driverHomes()[0]
+}
+
 func (s *Store) knownDriver() bool {
 	return s.driver.name == overlayDriver || s.driver.name == vfsDriver
 }
