@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/rootfd"
 )
 
@@ -223,6 +224,9 @@ func (s *attrSetter) tolerate(name string, err error) error {
 		return nil
 	case errors.Is(err, unix.EPERM) && s.inUserNamespace():
 		return nil
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EPERM) && strings.HasPrefix(name, "user."):
+		// The kernel knows the attribute, and not such a value, or not for such an object.
+		return fmt.Errorf("set xattr %s: %w: %v", name, errdefs.ErrInvalid, err) //nolint:errorlint // nobody's permission is missing
 	}
 	return fmt.Errorf("set xattr %s: %w", name, err)
 }

@@ -24,7 +24,7 @@ func TestTolerate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for s, pass := range map[*attrSetter]bool{&outside: tt.outside, &inside: tt.inside} {
-			err := s.tolerate("user.x", tt.err)
+			err := s.tolerate("trusted.x", tt.err)
 			if pass != (err == nil) || err != nil && !errors.Is(err, tt.err) {
 				t.Errorf("%v: error = %v, let pass = %v", tt.err, err, pass)
 			}

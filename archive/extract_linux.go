@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/internal/rootfd"
 )
@@ -31,6 +33,7 @@ const openDirs = 128
 //
 // dir must be private to the caller meanwhile. An error names the entry and the
 // cause; what was unpacked by then stays behind, for the caller to throw away.
+// One about what the tar asks for is an errdefs.ErrCorrupt besides its own kind.
 // The context is looked at between entries and between the pieces of a large
 // file.
 func Extract(ctx context.Context, dir string, diff io.Reader, opts ExtractOptions) (size int64, err error) {
@@ -55,8 +58,23 @@ func Extract(ctx context.Context, dir string, diff io.Reader, opts ExtractOption
 	if err == nil {
 		err = s.Finish()
 	}
-	return x.size, err
+	return x.size, aboutContent(err)
 }
+
+// aboutContent makes the error about a tar that asks for what can not be an errdefs.ErrCorrupt,
+// too: it is the tar that is wrong, and not who unpacks it.
+func aboutContent(err error) error {
+	for _, kind := range []error{errdefs.ErrInvalid, unix.ENAMETOOLONG, unix.E2BIG} {
+		if errors.Is(err, kind) {
+			return &contentError{err}
+		}
+	}
+	return err
+}
+
+type contentError struct{ error }
+
+func (e *contentError) Unwrap() []error { return []error{e.error, errdefs.ErrCorrupt} }
 
 // extractor is one call of Extract.
 type extractor struct {

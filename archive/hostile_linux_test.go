@@ -115,6 +115,12 @@ func TestExtractHostile(t *testing.T) {
 		{"same name", []testutil.Entry{link("x", "OUT/secret"), file("x")}, errdefs.ErrInvalid},
 		{"same name in other words", []testutil.Entry{link("x", "OUT/secret"), file("./d/../x")}, errdefs.ErrInvalid},
 		{"device number too large", []testutil.Entry{{Name: "x", Type: tar.TypeBlock, Major: 1 << 20, Minor: 0}}, errdefs.ErrInvalid},
+		{"link without a target", []testutil.Entry{{Name: "x", Type: tar.TypeSymlink}}, errdefs.ErrInvalid},
+		{"attribute without a name", []testutil.Entry{{Name: "x", Body: "x", Xattrs: map[string]string{"user.": "1"}}}, errdefs.ErrInvalid},
+		{"attribute that links have not", []testutil.Entry{{Name: "x", Link: "y", Xattrs: map[string]string{"user.a": "1"}}}, errdefs.ErrInvalid},
+		{"capability that is none", []testutil.Entry{{Name: "x", Body: "x", Xattrs: map[string]string{"security.capability": "any"}}}, errdefs.ErrInvalid},
+		{"large attribute", []testutil.Entry{{Name: "x", Body: "x", Xattrs: map[string]string{"user.a": strings.Repeat("x", 70000)}}}, unix.E2BIG},
+		{"long name", []testutil.Entry{file(strings.Repeat("x", 300))}, unix.ENAMETOOLONG},
 		{"unknown type", []testutil.Entry{{Name: "x", Type: 'V'}}, errdefs.ErrUnsupported},
 		{"symbolic link to outside", []testutil.Entry{link("x", "OUT/secret")}, nil},
 	}
@@ -131,6 +137,9 @@ func TestExtractHostile(t *testing.T) {
 				err := extractInto(t, g.dir, ExtractOptions{Whiteouts: format, ApplyRoot: true}, entries...)
 				if tt.kind == nil && err != nil || tt.kind != nil && !errors.Is(err, tt.kind) {
 					t.Errorf("error = %v, want %v", err, tt.kind)
+				}
+				if tt.kind != nil && !errors.Is(err, errdefs.ErrUnsupported) && !errors.Is(err, errdefs.ErrCorrupt) {
+					t.Errorf("the tar is wrong, and the error says nothing of it: %v", err)
 				}
 				g.check(t)
 			})

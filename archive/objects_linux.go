@@ -119,6 +119,9 @@ func (x *extractor) symlink(d *rootfd.Dir, it *item, base string) error {
 	if err != nil {
 		return err
 	}
+	if it.hdr.Linkname == "" {
+		return fmt.Errorf("%w symbolic link: it has no target", errdefs.ErrInvalid)
+	}
 	j := newJob(jobSymlink, d, it.name, base, a)
 	j.target = it.hdr.Linkname
 	x.have(it.name, madeOther).queue, err = x.pool.submit(j, noQueue)
