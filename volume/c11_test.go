@@ -20,7 +20,7 @@ var errBroken = errors.New("internal error")
 func TestC11_01_NamesThatDifferFromTheirNormalisedForm(t *testing.T) {
 	s := openWith(t, Options{FoldCase: true}, newFake("local", "Data"))
 	for range 2 { // a lock that is not given back under its own name hangs the second time
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := s.Get(ctx, "Data", GetOptions{Holder: Holder{ID: "c"}}); err != nil {
 			t.Fatal(err)

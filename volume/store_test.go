@@ -364,8 +364,9 @@ func TestListFilter(t *testing.T) {
 
 // A driver that hangs must not hold up listing, other names or a caller's context.
 func TestSlowDriver(t *testing.T) {
+	t.Parallel()
 	slow, local := newFake("slow"), newFake("local")
-	s := openWith(t, Options{DriverTimeout: time.Second}, slow, local)
+	s := openWith(t, Options{DriverTimeout: 5 * time.Second}, slow, local)
 	create(t, s, "v", CreateOptions{Driver: "slow"})
 	create(t, s, "w", CreateOptions{})
 	hang := make(chan struct{})

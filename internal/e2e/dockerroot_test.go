@@ -108,7 +108,7 @@ func (e *engine) env() []string {
 
 func (e *engine) ready() {
 	e.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		out, err := e.try("version")
 		if err == nil {
 			return
@@ -159,7 +159,7 @@ func (e *engine) stop() {
 	}
 	select {
 	case <-e.ended:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		e.t.Errorf("dockerd does not end:\n%s", e.log())
 		_ = e.cmd.Process.Kill() // then its end is waited for
 		<-e.ended

@@ -36,7 +36,7 @@ func serveDriver(t *testing.T, name string, args ...string) (stop func()) {
 		}
 	}
 	t.Cleanup(stop)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
 			must(t, conn.Close())

@@ -20,6 +20,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(killPoint) != "" {
 		os.Exit(mortalStrata())
 	}
+	if err := testutil.OwnMounts(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(run(m))
 }
 

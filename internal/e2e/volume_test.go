@@ -211,7 +211,7 @@ func TestVolumesInUse(t *testing.T) {
 		if u.podman { // Docker tries a dead socket for 15 seconds at each step
 			u.server.kill()
 			begin := time.Now()
-			if out, err := u.tryRun("vol", "true"); err == nil || time.Since(begin) > time.Minute {
+			if out, err := u.tryRun("vol", "true"); err == nil || time.Since(begin) > patience {
 				t.Errorf("without the server, after %s: %s", time.Since(begin), out)
 			}
 			u.server.start("")

@@ -27,6 +27,9 @@ func mortalStrata() int {
 	return cli.Run(context.Background(), cli.System())
 }
 
+// patience is how long anything may take that does come: the machine may have other work.
+const patience = 3 * time.Minute
+
 // volumeServer is strata volume serve in a process of its own.
 type volumeServer struct {
 	t      *testing.T
@@ -67,12 +70,11 @@ func (s *volumeServer) start(at string) {
 	ended := make(chan error, 1)
 	s.ended = ended
 	go func(cmd *exec.Cmd) { ended <- cmd.Wait() }(s.cmd)
-	for range 500 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if conn, err := net.Dial("unix", s.socket); err == nil {
 			must(s.t, conn.Close())
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	s.t.Fatalf("the server does not answer:\n%s", s.log())
 }
@@ -125,7 +127,7 @@ func (s *volumeServer) killedAt(at string) (restarted func()) {
 		select {
 		case err := <-again:
 			must(s.t, err)
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			s.t.Fatalf("the server was not killed at %s:\n%s", at, s.log())
 		}
 		s.start("")
@@ -164,11 +166,10 @@ func (s *volumeServer) users(volume string) []string {
 // moment later than its command.
 func (s *volumeServer) unused(volume string) {
 	s.t.Helper()
-	for range 100 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if s.overlays(volume) == 0 && len(s.users(volume)) == 0 {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	s.t.Errorf("volume %s: %d mounts, users %v\n%s", volume, s.overlays(volume), s.users(volume), s.log())
 }

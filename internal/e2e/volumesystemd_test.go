@@ -21,7 +21,7 @@ func listenNotify(t *testing.T, path string) (next func() string) {
 	t.Cleanup(func() { _ = conn.Close() })
 	return func() string {
 		t.Helper()
-		must(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+		must(t, conn.SetReadDeadline(time.Now().Add(patience)))
 		b := make([]byte, 100)
 		n, err := conn.Read(b)
 		must(t, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stratastore/strata/internal/faulttest"
+	"github.com/stratastore/strata/internal/testutil"
 )
 
 // helperEnv makes this program one of the small ones that tests trace.
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if err := ownMounts(); err != nil {
+	if err := testutil.OwnMounts(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

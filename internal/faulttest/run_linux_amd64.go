@@ -45,7 +45,7 @@ type Plan struct {
 	Call int
 	// Errno is what Fail returns.
 	Errno unix.Errno
-	// Timeout ends a run that hangs; 0 is 30 seconds.
+	// Timeout ends a run that hangs; 0 is five minutes.
 	Timeout time.Duration
 }
 
@@ -86,7 +86,7 @@ func (r *Report) Exited() int {
 // that calls it has called Launch.
 func Run(ctx context.Context, cmd Command, plan Plan) (*Report, error) {
 	if plan.Timeout == 0 {
-		plan.Timeout = 30 * time.Second
+		plan.Timeout = 5 * time.Minute
 	}
 	type result struct {
 		report *Report

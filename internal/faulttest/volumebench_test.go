@@ -12,16 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
 	"go.etcd.io/bbolt"
-	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/faulttest"
 	"github.com/stratastore/strata/internal/testutil"
@@ -29,25 +26,6 @@ import (
 	"github.com/stratastore/strata/volume/local"
 	"github.com/stratastore/strata/volume/ontop"
 )
-
-// ownMountsEnv is set in a program that has its own mounts.
-const ownMountsEnv = "STRATA_FAULTTEST_OWN_MOUNTS"
-
-// ownMounts starts this program again where its mounts, and those of all that it starts,
-// are seen by nobody else and end with it.
-func ownMounts() error {
-	if os.Geteuid() != 0 || os.Getenv(ownMountsEnv) != "" {
-		return nil
-	}
-	runtime.LockOSThread() // the thread is what the new program has of this one
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("unshare mounts: %w", err)
-	}
-	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
-	}
-	return syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), ownMountsEnv+"=1"))
-}
 
 // volumeBench is a bench for a store with volumes. What is below the volumes, the
 // directory base and Docker's data root, is shared by all benches, for nobody may change it.
@@ -205,7 +183,7 @@ func (b *volumeBench) look() (_ state, err error) {
 	}
 	var warnings strings.Builder
 	s, err := volume.Open(ctx, volume.Options{
-		Path: filepath.Join(b.local(), "metadata.db"), Drivers: drivers, LockTimeout: 5 * time.Second,
+		Path: filepath.Join(b.local(), "metadata.db"), Drivers: drivers, LockTimeout: time.Minute,
 		Logger: slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {

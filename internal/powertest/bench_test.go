@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/testutil"
 )
 
 // bench is a place with mounts that nobody else sees: a thread in a mount namespace
@@ -28,7 +30,7 @@ func newBench(t testing.TB) *bench {
 	go func() {
 		defer close(b.done)
 		runtime.LockOSThread() // never unlocked: the thread ends here, and its mounts with it
-		started <- ownMounts()
+		started <- testutil.UnshareMounts()
 		for f := range b.calls {
 			f()
 		}
@@ -41,16 +43,6 @@ func newBench(t testing.TB) *bench {
 		<-b.done
 	})
 	return b
-}
-
-func ownMounts() error {
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
-		return fmt.Errorf("unshare mounts: %w", err)
-	}
-	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
-	}
-	return nil
 }
 
 // do runs f where the mounts are. Programs that f starts see them too.

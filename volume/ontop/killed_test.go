@@ -3,6 +3,7 @@ package ontop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,10 @@ const (
 func TestMain(m *testing.M) {
 	if os.Getenv(killPoint) != "" {
 		os.Exit(victim())
+	}
+	if err := testutil.OwnMounts(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

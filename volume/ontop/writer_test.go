@@ -60,7 +60,7 @@ func TestTwoWritersNeverShareAnUpper(t *testing.T) {
 				t.Errorf("after the refusal: %v", users)
 			}
 			must(t, end())
-			d.writerTime = 10 * time.Second
+			d.writerTime = time.Minute
 			if got := read(t, mount(t, d, "B")+"/file"); got != "late\n" {
 				t.Errorf("what the container wrote is lost: %q", got)
 			}

@@ -18,7 +18,7 @@ func TestMountWithoutAPath(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			text := answer
 			if r.URL.Path == "/"+activate {
 				text = `{"Implements":["VolumeDriver"]}`
