@@ -195,7 +195,7 @@ func loadWalk(ctx context.Context, s *strata.Store, name string, layers ...[]byt
 var errOutput = errors.New("saved")
 
 // saveWalk saves an image beside the store's roots. What is there afterwards is the whole
-// image, and after an error nothing.
+// image or, after an error, nothing.
 func saveWalk(format oci.Format) func(ctx context.Context, s *strata.Store) error {
 	return func(ctx context.Context, s *strata.Store) error {
 		out := filepath.Join(filepath.Dir(s.GraphRoot()), "out")
@@ -210,10 +210,10 @@ func saveWalk(format oci.Format) func(ctx context.Context, s *strata.Store) erro
 			return errors.Join(err, readErr)
 		}
 		src, readErr := oci.Open(context.Background(), path, nil, oci.OpenOptions{})
-		if readErr != nil || err != nil || len(entries) != 1 {
+		if readErr != nil || len(entries) != 1 {
 			return fmt.Errorf("%w: %v after %w: %w", errOutput, entries, err, readErr)
 		}
-		return src.Close()
+		return errors.Join(err, src.Close())
 	}
 }
 

@@ -81,10 +81,10 @@ func (s *tarSink) finish() error {
 	if err := s.tw.Close(); err != nil || s.file == nil {
 		return err
 	}
-	if err := errors.Join(s.file.Chmod(0o644), s.file.Sync()); err != nil {
+	if err := s.file.Chmod(0o644); err != nil {
 		return err
 	}
-	return s.file.Commit()
+	return s.file.CommitDurable()
 }
 
 func (s *tarSink) abort() error {
@@ -140,11 +140,12 @@ func (s *dirSink) put(name string, size int64, r io.Reader) error {
 }
 
 func (s *dirSink) finish() error {
-	d, err := os.Open(s.root)
-	if err != nil {
-		return err
+	for _, dir := range []string{"blobs/sha256", "blobs", ""} {
+		if err := atomicfile.SyncDir(filepath.Join(s.root, dir)); err != nil {
+			return err
+		}
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }
 
 // abort removes what this sink added; blobs of an earlier save stay.

@@ -69,6 +69,23 @@ func (s *Stream) Commit() error {
 	return s.Close()
 }
 
+// CommitDurable is Commit of a file that is to survive a power cut from then on. When only
+// flushing its folder fails, the file is in place all the same. A folder that may not be read
+// can not be flushed, which is no error.
+func (s *Stream) CommitDurable() error {
+	if err := s.Sync(); err != nil {
+		s.Abort()
+		return err
+	}
+	if err := s.Commit(); err != nil {
+		return err
+	}
+	if err := SyncDir(filepath.Dir(s.path)); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
 func (s *Stream) name() error {
 	if err := faults.Hit("atomicfile.name", s.path); err != nil {
 		return err

@@ -43,6 +43,8 @@ type output struct {
 	io.Writer
 	file  *os.File           // nil unless it has its name already
 	whole *atomicfile.Stream // nil unless it gets its name at the end
+	// durable: the file must survive a power cut, since what it was made of may go next.
+	durable bool
 }
 
 // output opens the file that a verb writes to, or standard output. The old
@@ -71,6 +73,8 @@ func (c *Call) output(path string) (*output, error) {
 // finish closes the file and gives it its name.
 func (o *output) finish() error {
 	switch {
+	case o.whole != nil && o.durable:
+		return o.whole.CommitDurable()
 	case o.whole != nil:
 		return o.whole.Commit()
 	case o.file != nil:

@@ -107,6 +107,7 @@ func commitVolumeTar(ctx context.Context, c *Call, d *ontop.Driver, file string)
 		return err
 	}
 	defer out.abandon()
+	out.durable = true
 	w := &countedWriter{w: out}
 	if err := d.CommitTar(ctx, c.Args[0], w, layerTar{}); err != nil {
 		return err

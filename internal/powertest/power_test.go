@@ -124,7 +124,7 @@ func (w *workload) verdict(image string, c cut) ([]string, error) {
 
 // judge examines all cuts, two at a time, and returns what is wrong with them, each
 // cut by itself.
-func (w *workload) judge(t *testing.T, cuts []cut) (bad [][]string) {
+func judge(t *testing.T, w *workload, cuts []cut, verdict func(image string, c cut) ([]string, error)) (bad [][]string) {
 	t.Helper()
 	bad = make([][]string, len(cuts))
 	images := newImager(w.rec)
@@ -139,7 +139,7 @@ func (w *workload) judge(t *testing.T, cuts []cut) (bad [][]string) {
 		wait.Go(func() {
 			defer func() { <-slots }()
 			var err error
-			if bad[i], err = w.verdict(image, c); err != nil {
+			if bad[i], err = verdict(image, c); err != nil {
 				bad[i] = []string{err.Error()}
 			}
 			if err := os.Remove(image); err != nil {
@@ -190,7 +190,7 @@ func TestPowerCut(t *testing.T) {
 				start := time.Now()
 				w.run(t, 11, commands)
 				t.Logf("workload took %v", time.Since(start))
-				for _, bad := range w.judge(t, w.cuts(12, cuts)) {
+				for _, bad := range judge(t, w, w.cuts(12, cuts), w.verdict) {
 					for _, text := range bad {
 						t.Error(text)
 					}
@@ -209,7 +209,7 @@ func TestPowerCutWithoutSync(t *testing.T) {
 			w := newWorkload(t, fsys, "overlay", "none")
 			w.run(t, 11, 12)
 			cuts := w.cuts(12, 12)
-			bad := w.judge(t, cuts)
+			bad := judge(t, w, cuts, w.verdict)
 			lost := len(slices.DeleteFunc(bad, func(b []string) bool { return len(b) == 0 }))
 			t.Logf("%d of %d cuts lose something", lost, len(cuts))
 			if lost == 0 {

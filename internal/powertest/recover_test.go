@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/internal/testutil"
 )
 
 // childEnv makes the test binary examine one image instead of running tests.
@@ -22,6 +23,8 @@ const childEnv = "STRATA_POWER_CHILD"
 // below Dir already.
 type examination struct {
 	Image, FileSystem, Driver, Dir string
+	// Volumes is the command to look at the volumes with; "": at the rest.
+	Volumes string
 }
 
 // mountPoint is where children mount, each in a namespace of its own. Nobody removes
@@ -73,13 +76,20 @@ func runChild(text string) error {
 		return err
 	}
 	out := &outcome{}
-	if err := e.look(context.Background(), out); err != nil {
+	look := func() error { return e.look(context.Background(), out) }
+	if e.Volumes != "" {
+		look = func() error { return e.lookAtVolumes(out) }
+	}
+	if err := look(); err != nil {
 		out.Errors = append(out.Errors, err.Error())
 	}
 	return json.NewEncoder(os.Stdout).Encode(out)
 }
 
 func (e examination) mount() error {
+	if err := errors.Join(testutil.LeaveOverlays(), testutil.HidePlugins()); err != nil {
+		return err
+	}
 	if e.Image == "" {
 		return nil
 	}
