@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -23,8 +24,12 @@ const maxConfig = 8 << 20
 // diffIDs reads the digests of the image's layers, base first, from its configuration, if
 // that is the one that the image's ID is the digest of (on-disk format, 7.2).
 func (s *Store) diffIDs(i image.Image) (diffs []layer.DiffID, proven bool) {
-	key := digest.Canonical.String() + ":" + string(i.ID)
-	f, err := bigdata.Open(s.images.DataDir(i), key)
+	return diffIDsIn(s.images.DataDir(i), string(i.ID))
+}
+
+func diffIDsIn(dir, id string) (diffs []layer.DiffID, proven bool) {
+	key := digest.Canonical.String() + ":" + id
+	f, err := bigdata.Open(dir, key)
 	if err != nil {
 		return nil, false
 	}
@@ -59,13 +64,48 @@ func (c *checker) checkStack(i image.Image) (wrong bool) {
 		return false
 	}
 	right := topOf(diffs)
-	if c.layersOf[right] == nil || right == i.TopLayer {
-		return false
+	if right == i.TopLayer {
+		return false // its layers' records are wrong, which is told about these
+	}
+	if c.layersOf[right] == nil {
+		return c.otherLayers(i, stack, diffs)
 	}
 	f := imageFinding(i, ProblemLayerWrong, RepairRecord, "its record says that its top layer is %q, its configuration proves %s", i.TopLayer, right)
 	f.Layer = right
 	c.images = append(c.images, f)
 	return true
+}
+
+// otherLayers reports an image whose layers are not those of its configuration, while those that
+// would be are not there. Layers that are missing below, or whose record names another one than
+// the layer's ID proves, have findings of their own.
+func (c *checker) otherLayers(i image.Image, stack []layer.ID, diffs []layer.DiffID) bool {
+	if i.TopLayer != "" && (len(stack) == 0 || c.layersOf[stack[0]].Parent != "" || c.hasWrongParent(stack)) {
+		return false
+	}
+	what := fmt.Sprintf("it has %d layers, its configuration names %d", len(stack), len(diffs))
+	if len(stack) == len(diffs) {
+		n := slices.IndexFunc(stack, func(id layer.ID) bool { return !c.sameDiff(id, diffs[slices.Index(stack, id)]) })
+		what = fmt.Sprintf("its layer %s has the diff ID %s, its configuration says %s", stack[n], c.layersOf[stack[n]].DiffID, diffs[n])
+	}
+	f := imageFinding(i, ProblemLayerWrong, RepairReload, "%s; the right layers are not in the store", what)
+	f.Layer = topOf(diffs)
+	c.images = append(c.images, f)
+	return true
+}
+
+func (c *checker) hasWrongParent(stack []layer.ID) bool {
+	return slices.ContainsFunc(c.layers, func(f Finding) bool {
+		return f.Problem == ProblemParentWrong && slices.Contains(stack, layer.ID(f.ID))
+	})
+}
+
+// sameDiff reports whether a layer has a diff ID, as far as its record tells: one with a digest of
+// another kind, or with none, may.
+func (c *checker) sameDiff(id layer.ID, want layer.DiffID) bool {
+	have := c.layersOf[id].DiffID
+	kind := func(d layer.DiffID) string { before, _, _ := strings.Cut(string(d), ":"); return before }
+	return have == "" || have == want || kind(have) != kind(want)
 }
 
 // matches reports whether these are the layers, as far as their records tell.
@@ -74,7 +114,7 @@ func (c *checker) matches(stack []layer.ID, diffs []layer.DiffID) bool {
 		return false
 	}
 	for n, id := range stack {
-		if d := c.layersOf[id].DiffID; d != "" && d != diffs[n] {
+		if !c.sameDiff(id, diffs[n]) {
 			return false
 		}
 	}

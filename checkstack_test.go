@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -18,7 +19,13 @@ import (
 // configured adds an image as engines store it: with a configuration whose digest is its ID.
 func (b broken) configured() (id string) {
 	b.t.Helper()
-	config := map[string]any{"os": "linux", "rootfs": map[string]any{"type": "layers", "diff_ids": b.diffs()}}
+	return b.configuredAs(b.diffs())
+}
+
+// configuredAs adds one whose configuration names other layers.
+func (b broken) configuredAs(diffs []string) (id string) {
+	b.t.Helper()
+	config := map[string]any{"os": "linux", "rootfs": map[string]any{"type": "layers", "diff_ids": diffs}}
 	data, err := json.Marshal(config)
 	must(b.t, err)
 	d := digest.FromBytes(data)
@@ -37,6 +44,56 @@ func (b broken) diffs() (diffs []string) {
 		diffs = append(diffs, string(l.DiffID))
 	}
 	return diffs
+}
+
+// TestOtherLayers: an image whose layers are others than its configuration says is found also
+// when the right ones are nowhere; what may be right is not.
+func TestOtherLayers(t *testing.T) {
+	none := digest.FromString("nowhere").String()
+	tests := []struct {
+		name   string
+		diffs  func(diffs []string) []string
+		damage func(b broken)
+		want   []string
+	}{
+		{"the right ones", func(d []string) []string { return d }, nil, nil},
+		{"another one", func(d []string) []string { return []string{d[0], none, d[2]} }, nil, []string{"layer-wrong image"}},
+		{"too few", func(d []string) []string { return append(d, none) }, nil, []string{"layer-wrong image"}},
+		{"too many", func(d []string) []string { return []string{d[0], none} }, nil, []string{"layer-wrong image"}},
+		{"no digest, but of a table of contents", func(d []string) []string { return []string{d[0], none, d[2]} }, func(b broken) {
+			b.record("layer", b.layers[1], func(r map[string]any) {
+				delete(r, "diff-digest")
+				delete(r, "diff-size")
+				r["toc-digest"] = none
+			})
+		}, nil},
+		{"a digest of another kind", func(d []string) []string { return []string{d[0], "sha512:" + strings.Repeat("ab", 64), d[2]} }, nil, nil},
+		{"no list of layers", func([]string) []string { return nil }, nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBroken(t)
+			id := b.configuredAs(tt.diffs(b.diffs()))
+			if tt.damage != nil {
+				tt.damage(b)
+			}
+			s := b.Again(t)
+			report, err := s.Store.Check(t.Context(), strata.CheckOptions{Quick: true})
+			must(t, err)
+			var got []string
+			for _, f := range report.Findings {
+				got = append(got, f.Problem.String()+" "+f.Kind.String())
+				if f.ID != id || f.Repair != strata.RepairReload || f.Layer == "" {
+					t.Errorf("%+v", f)
+				}
+			}
+			wantEqual(t, "findings", tt.want, got)
+			done, err := s.Repair(t.Context(), report, strata.RepairOptions{Remove: true})
+			must(t, err)
+			wantEqual(t, "removed", len(tt.want), len(done.Removed))
+		})
+	}
 }
 
 // TestStackOfImage: what an image's configuration proves is recorded again.
