@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
@@ -40,7 +42,7 @@ func (s *Store) examine(ctx context.Context, also func(*exam) error) (e *exam, e
 		return nil, ErrClosed
 	}
 	t := &tx{store: s}
-	e = &exam{tx: t, findings: s.brokenLocks()}
+	e = &exam{tx: t, findings: append(s.brokenLocks(), s.wrongModes()...)}
 	defer t.end(&err)
 	if t.layers, err = s.layers.Look(ctx); err == nil {
 		e.addMountsDamage(t.layers.MountsDamage())
@@ -75,6 +77,9 @@ func (s *Store) examine(ctx context.Context, also func(*exam) error) (e *exam, e
 
 // readable turns damaged records into a finding; other errors stay.
 func (e *exam) readable(kind Kind, err error) (bool, error) {
+	if errors.Is(err, fs.ErrPermission) && slices.ContainsFunc(e.findings, func(f Finding) bool { return f.Problem == ProblemMode }) {
+		return false, nil // that is why
+	}
 	if err == nil || !errors.Is(err, errdefs.ErrCorrupt) {
 		return err == nil, err
 	}

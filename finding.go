@@ -79,7 +79,7 @@ const (
 	ProblemMountsDamaged
 	// ProblemFolderWrong: a link or a file is in the place of the folder of an object's data items.
 	ProblemFolderWrong
-	// ProblemMode: others may write into a folder of the store, or the owner may not.
+	// ProblemMode: others may write to a folder or record file of the store, or its owner can not use it.
 	ProblemMode
 )
 
@@ -120,7 +120,7 @@ const (
 	// RepairPutAway: what is in the place of the folder is moved away, as it is: where a link
 	// leads, nobody looks. What the object lacks then is found and cured by itself.
 	RepairPutAway
-	// RepairMode: the folder gets the mode that engines give it.
+	// RepairMode: the owner may use it afterwards, and nobody else write.
 	RepairMode
 )
 
@@ -158,8 +158,9 @@ type Finding struct {
 	// attributes (ProblemContentModified).
 	Change string
 
-	// backup is the last good copy of the file (RepairRestoreRecords).
-	backup string
+	// backup is the last good copy of the file (RepairRestoreRecords), root the root that it is in
+	// (ProblemRecordsLost).
+	backup, root string
 	// keep is the record that stays, of several with one ID, lost are the others, as a JSON
 	// list (ProblemClash).
 	keep, lost string
@@ -243,7 +244,7 @@ var repairTexts = map[Repair]string{
 	RepairLock:            "move it away and make the lock file again",
 	RepairRecount:         "write the counts again from what is mounted",
 	RepairPutAway:         "move away what is in its place",
-	RepairMode:            "set the usual mode",
+	RepairMode:            "let the owner use it, and nobody else write",
 }
 
 // String says in words what the repair does.

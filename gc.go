@@ -106,7 +106,7 @@ func (s *Store) findOrphans(ctx context.Context, opts GCOptions) (found []Orphan
 
 // corruptRecords says why something can not be done with damaged records.
 func corruptRecords(what string, e *exam) error {
-	f := e.findings[0]
+	f := e.findings[max(0, slices.IndexFunc(e.findings, func(f Finding) bool { return f.Problem != ProblemMode }))]
 	return fmt.Errorf("%s: %s: %s: %w", what, f.Path, f.Reason, errdefs.ErrCorrupt)
 }
 

@@ -1,24 +1,20 @@
 package strata
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
-	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/layer"
 )
 
 // lostRecords looks for signs that a record file had more in it: something that other
 // records need, and whose files are there, has no record; or a file is not there, or no
-// list, while objects of its kind are. No engine, however it is
+// list, or an empty one, while objects of its kind are. No engine, however it is
 // killed, leaves that behind: records go after what needs them, and files go first.
 func (s *Store) lostRecords(e *exam) error {
 	hidden := &orphanScan{store: s, layers: map[string]bool{}, containers: map[string]bool{}}
@@ -35,7 +31,7 @@ func (s *Store) lostRecords(e *exam) error {
 		}
 	}
 	if e.containers && !s.opts.Transient {
-		return s.lostObjects(e, KindContainer, len(e.snap.Containers)+len(hidden.containers), containersDir(s.roots.graph, s.driver.name), isContainerDir)
+		return s.lostContainers(e, len(e.snap.Containers)+len(hidden.containers))
 	}
 	return nil
 }
@@ -48,20 +44,28 @@ func ignoreCorrupt(err error) error {
 	return err
 }
 
+// losses are the objects whose records one file has lost.
+type losses struct {
+	file    recordFile
+	ids     []string
+	example string
+}
+
 // lostLayers looks at all layers that something needs.
 func (s *Store) lostLayers(e *exam, hidden map[string]bool) {
 	of := e.layerIndex()
-	var example string
-	n := 0
+	lost := map[string]*losses{} // by root
 	need := func(id layer.ID, by string) {
 		key := objectKey{KindLayer, string(id)}
 		if id == "" || of[id] != nil || hidden[string(id)] || e.lost[key] || !s.hasFiles(id) {
 			return
 		}
 		e.lost[key] = true
-		if n++; n == 1 {
-			example = fmt.Sprintf("layer %s, which %s needs", id, by)
+		root := s.rootOf(id)
+		if lost[root] == nil {
+			lost[root] = &losses{file: s.recordFile(KindLayer, root), example: fmt.Sprintf("layer %s, which %s needs", id, by)}
 		}
+		lost[root].ids = append(lost[root].ids, string(id))
 	}
 	for _, i := range e.snap.Images {
 		for _, top := range i.TopLayers() {
@@ -74,8 +78,10 @@ func (s *Store) lostLayers(e *exam, hidden map[string]bool) {
 	for i := range e.snap.Layers {
 		need(e.snap.Layers[i].Parent, "layer "+string(e.snap.Layers[i].ID))
 	}
-	if n > 0 {
-		e.addLost(s, KindLayer, n, example)
+	for _, root := range s.roots.writableRoots() {
+		if lost[root] != nil {
+			e.addLost(*lost[root])
+		}
 	}
 }
 
@@ -85,30 +91,109 @@ func (s *Store) hasFiles(id layer.ID) bool {
 	return err == nil && !p.home.readOnly && p.hasContent()
 }
 
+// rootOf is the root that has a layer's files.
+func (s *Store) rootOf(id layer.ID) string {
+	p, err := s.place(id)
+	if err != nil {
+		return s.roots.graph
+	}
+	return filepath.Dir(p.home.path)
+}
+
 // lostImages looks at the images that containers need, and at the images' own directories.
 func (s *Store) lostImages(e *exam) error {
+	going, err := s.goingLayers()
+	if err != nil {
+		return err
+	}
+	for _, root := range s.roots.writableRoots() {
+		l := losses{file: s.recordFile(KindImage, root)}
+		s.lostImagesOfContainers(e, &l)
+		if len(l.ids) == 0 {
+			if err := s.lostImagesByFiles(e, &l, going); err != nil {
+				return err
+			}
+		}
+		if len(l.ids) > 0 {
+			e.addLost(l)
+		}
+	}
+	return nil
+}
+
+func (s *Store) lostImagesOfContainers(e *exam, l *losses) {
 	of := e.imageIndex()
-	var example string
-	n := 0
 	for _, c := range e.snap.Containers {
 		key := objectKey{KindImage, string(c.Image)}
-		if c.Image == "" || of[c.Image] != nil || e.lost[key] || !s.hasImageFiles(c.Image) {
+		if c.Image == "" || of[c.Image] != nil || e.lost[key] || c.Image.Validate() != nil || !isImageDir(filepath.Join(l.file.dir, string(c.Image))) {
 			continue
 		}
 		e.lost[key] = true
-		if n++; n == 1 {
-			example = fmt.Sprintf("image %s, which container %s needs", c.Image, c.ID)
+		if l.ids = append(l.ids, string(c.Image)); len(l.ids) == 1 {
+			l.example = fmt.Sprintf("image %s, which container %s needs", c.Image, c.ID)
 		}
 	}
-	if n > 0 {
-		e.addLost(s, KindImage, n, example)
-		return nil
-	}
-	return s.lostObjects(e, KindImage, len(e.snap.Images), imagesDir(s.roots.graph, s.driver.name), isImageDir)
 }
 
-func (s *Store) hasImageFiles(id image.ID) bool {
-	return id.Validate() == nil && isImageDir(filepath.Join(imagesDir(s.roots.graph, s.driver.name), string(id)))
+// lostImagesByFiles looks at a record file without a record. What is deleted goes layers and
+// all: a directory of an image whose layers are there, and are not about to go, is no rest of a
+// deletion that was cut short. Only a killed wipe of an engine that leaves no note looks the same.
+func (s *Store) lostImagesByFiles(e *exam, l *losses, going map[layer.ID]bool) error {
+	if l.file.hasRecords() {
+		return nil
+	}
+	ids, err := objectDirs(l.file.dir, isImageDir)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	known := l.file.backedUpTops()
+	all := noList(l.file.path) && len(known) > 0
+	of := e.layerIndex()
+	for _, id := range ids {
+		top, ok := known[id]
+		if !ok {
+			top, ok = s.provenTop(filepath.Join(l.file.dir, id), id)
+		}
+		has := ok && e.layers && of[top] != nil && !of[top].ReadOnly && !of[top].Incomplete() && !going[top]
+		if all || has {
+			e.lost[objectKey{KindImage, id}] = true
+			l.ids = append(l.ids, id)
+		}
+	}
+	if len(l.ids) > 0 {
+		l.example = "image " + l.ids[0]
+	}
+	return nil
+}
+
+// provenTop is the top layer of an image, by the configuration among its data items.
+func (s *Store) provenTop(dir, id string) (layer.ID, bool) {
+	diffs, proven := diffIDsIn(dir, id)
+	return topOf(diffs), proven
+}
+
+// goingLayers are layers that go when what killed processes left is finished, or that are being
+// made for an image: images on these have no records, or not yet, and lost none.
+func (s *Store) goingLayers() (map[layer.ID]bool, error) {
+	n, err := s.notes("")
+	if err != nil {
+		return nil, err
+	}
+	going := n.made
+	for id := range n.busy {
+		going[id] = true
+	}
+	for _, left := range n.changes {
+		for _, id := range left.Layers {
+			going[layer.ID(id)] = true
+		}
+	}
+	for _, left := range n.drafts {
+		for _, id := range left.Uses {
+			going[layer.ID(id)] = true
+		}
+	}
+	return going, nil
 }
 
 // isImageDir reports whether an engine stored an image there, to its manifest.
@@ -122,75 +207,50 @@ func isContainerDir(dir string) bool {
 	return err == nil && info.IsDir()
 }
 
-// lostObjects is for record files that are not there, or that are no list, and had records
+// lostContainers is for a record file that is not there, or that is no list, and had records
 // once: no engine leaves that. An empty list with directories of several objects is also what
 // a wipe leaves that was killed, and no list at all what the store's first object leaves.
-func (s *Store) lostObjects(e *exam, kind Kind, recorded int, dir string, is func(dir string) bool) error {
-	if recorded > 0 {
+func (s *Store) lostContainers(e *exam, recorded int) error {
+	l := losses{file: s.recordFile(KindContainer, s.roots.graph)}
+	if recorded > 0 || !noList(l.file.path) || !hasRecords(l.file.backup) {
 		return nil
 	}
-	entries, err := list(dir)
-	if err != nil {
+	ids, err := objectDirs(l.file.dir, isContainerDir)
+	if err != nil || len(ids) == 0 {
 		return err
 	}
-	var ids []string
+	for _, id := range ids {
+		e.lost[objectKey{KindContainer, id}] = true
+	}
+	l.ids, l.example = ids, "container "+ids[0]
+	e.addLost(l)
+	return nil
+}
+
+// objectDirs lists the directories of objects, by their IDs.
+func objectDirs(dir string, is func(dir string) bool) (ids []string, err error) {
+	entries, err := list(dir)
 	for _, entry := range entries {
 		if entry.IsDir() && hexID.MatchString(entry.Name()) && is(filepath.Join(dir, entry.Name())) {
 			ids = append(ids, entry.Name())
 		}
 	}
-	if path, backup := s.recordFile(kind); len(ids) == 0 || !noList(path) || !hasRecords(backup) {
-		return nil
-	}
-	for _, id := range ids {
-		e.lost[objectKey{kind, id}] = true
-	}
-	e.addLost(s, kind, len(ids), kind.String()+" "+ids[0])
-	return nil
-}
-
-// noList reports whether a record file is not there, or there without any list.
-func noList(path string) bool {
-	text, err := atomicfile.Read(path)
-	return errors.Is(err, fs.ErrNotExist) || err == nil && string(bytes.TrimSpace(text)) == "null"
-}
-
-// hasRecords reports whether a record file can be read and is not empty.
-func hasRecords(path string) bool {
-	text, err := atomicfile.Read(path)
-	var records []json.RawMessage
-	return err == nil && json.Unmarshal(text, &records) == nil && len(records) > 0
+	return ids, err
 }
 
 // addLost makes the finding.
-func (e *exam) addLost(s *Store, kind Kind, n int, example string) {
-	path, backup := s.recordFile(kind)
+func (e *exam) addLost(l losses) {
+	kind := l.file.kind
 	f := Finding{
-		Kind: kind, Problem: ProblemRecordsLost, Path: path, Repair: RepairRestoreRecords, backup: backup,
-		Reason: fmt.Sprintf("it has lost records: files of %d %ss are there that it does not speak of, among them %s", n, kind, example),
+		Kind: kind, Problem: ProblemRecordsLost, Path: l.file.path, Repair: RepairRestoreRecords, backup: l.file.backup, root: l.file.root,
+		Reason: fmt.Sprintf("it has lost records: files of %d %ss are there that it does not speak of, among them %s", len(l.ids), kind, l.example),
 	}
-	if info, err := os.Stat(path); err == nil {
+	if info, err := os.Stat(l.file.path); err == nil {
 		f.Bytes = info.Size()
 	}
-	if _, err := os.Stat(backup); err != nil {
+	if _, err := os.Stat(l.file.backup); err != nil && kind != KindImage { // images can be recorded by their files
 		f.Repair = RepairNone
 		f.Reason += "; strata has no copy of an earlier version"
 	}
 	e.findings = append(e.findings, f)
-}
-
-// recordFile returns the graph root's record file of a kind, and its backup.
-func (s *Store) recordFile(kind Kind) (path, backup string) {
-	name := kind.String() + "s.json"
-	switch kind {
-	case KindLayer:
-		dir := layersDir(s.roots.graph, s.driver.name)
-		return filepath.Join(dir, name), filepath.Join(s.roots.backupDir(), filepath.Base(dir)+"-"+name)
-	case KindImage:
-		dir := imagesDir(s.roots.graph, s.driver.name)
-		return filepath.Join(dir, name), filepath.Join(s.roots.backupDir(), filepath.Base(dir)+".json")
-	default:
-		dir := containersDir(s.roots.graph, s.driver.name)
-		return filepath.Join(dir, name), filepath.Join(s.roots.backupDir(), filepath.Base(dir)+".json")
-	}
 }

@@ -157,6 +157,8 @@ func (r *repairer) cure(ctx context.Context, f Finding) error {
 		return r.relock(f)
 	case RepairPutAway:
 		return r.putAwayFolder(f)
+	case RepairMode:
+		return r.setMode(f)
 	case RepairRecount:
 		return r.store.layers.Recount(ctx, func(path string) error { return r.putAway("mounts", path) })
 	case RepairCount:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -20,49 +21,72 @@ import (
 // so nothing is undone that an engine did since. Other objects, which were made
 // after the copy, stay without a record, and the finding with them.
 func (r *repairer) restoreLost(ctx context.Context, f Finding) error {
-	data, err := atomicfile.Read(f.backup)
+	file := r.store.recordFile(f.Kind, f.root)
+	texts, err := file.backedUp()
 	if err != nil {
 		return err
 	}
-	var texts []json.RawMessage
-	if err := json.Unmarshal(data, &texts); err != nil {
-		return fmt.Errorf("%s is damaged, too: %w", f.backup, errdefs.ErrCorrupt)
-	}
 	restored := 0
 	err = r.change(ctx, func(t *tx) error {
-		restored, err = t.restore(f.Kind, texts)
+		restored, err = t.restore(file, texts)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	e, err := r.store.examine(ctx, nil)
-	if err != nil {
-		return err
-	}
-	left := 0
-	for key := range e.lost {
-		if key.kind == f.Kind {
-			left++
+	left, err := r.stillLost(ctx, file)
+	if err == nil && left > 0 && f.Kind == KindImage {
+		if err = r.recordImages(ctx, file); err == nil {
+			left, err = r.stillLost(ctx, file)
 		}
 	}
-	if left == 0 {
-		return nil
+	if err != nil || left == 0 {
+		return err
 	}
 	err = fmt.Errorf("%s has %d of the lost records, and %d are still missing: %w", f.backup, restored, left, errdefs.ErrCorrupt)
 	return errdefs.WithHint(err, fmt.Sprintf("restore %s from a backup of your own; or remove the images and containers that need what is missing, "+
 		"then `strata check --repair` collects the files", f.Path))
 }
 
+// backedUp are the records in the copy; of images there need not be one.
+func (f recordFile) backedUp() (texts []json.RawMessage, err error) {
+	data, err := atomicfile.Read(f.backup)
+	if errors.Is(err, fs.ErrNotExist) && f.kind == KindImage {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, &texts); err != nil {
+		return nil, fmt.Errorf("%s is damaged, too: %w", f.backup, errdefs.ErrCorrupt)
+	}
+	return texts, nil
+}
+
+// stillLost counts the objects of a record file that have none.
+func (r *repairer) stillLost(ctx context.Context, file recordFile) (n int, err error) {
+	e, err := r.store.examine(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	for key := range e.lost {
+		if key.kind == file.kind && (file.kind != KindLayer || r.store.rootOf(layer.ID(key.id)) == file.root) &&
+			(file.kind != KindImage || isDir(filepath.Join(file.dir, key.id))) {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // restore adds the records that fit and are not there, and says how many.
-func (t *tx) restore(kind Kind, texts []json.RawMessage) (n int, err error) {
+func (t *tx) restore(file recordFile, texts []json.RawMessage) (n int, err error) {
 	for again := true; again; {
 		again = false
 		for i, text := range texts {
-			if text == nil || !t.fits(kind, text) {
+			if text == nil || !t.fits(file, text) {
 				continue
 			}
-			if err := t.addRecord(kind, text); err != nil {
+			if err := t.addRecord(file, text); err != nil {
 				return n, err
 			}
 			texts[i], again = nil, true
@@ -73,19 +97,19 @@ func (t *tx) restore(kind Kind, texts []json.RawMessage) (n int, err error) {
 }
 
 // fits reports whether an old record is not known, and has what it needs.
-func (t *tx) fits(kind Kind, text json.RawMessage) bool {
-	switch kind {
+func (t *tx) fits(file recordFile, text json.RawMessage) bool {
+	switch file.kind {
 	case KindLayer:
 		var r layer.Record
 		return json.Unmarshal(text, &r) == nil && !r.Incomplete() && !t.layers.Exists(r.ID) &&
-			(r.Parent == "" || t.layers.Exists(r.Parent)) && t.store.hasFiles(r.ID)
+			(r.Parent == "" || t.layers.Exists(r.Parent)) && t.store.hasFiles(r.ID) && t.store.rootOf(r.ID) == file.root
 	case KindImage:
 		var r image.Record
 		if json.Unmarshal(text, &r) != nil || r.ID.Validate() != nil || r.TopLayer != "" && !t.layers.Exists(r.TopLayer) {
 			return false
 		}
 		_, err := t.images.Get(r.ID)
-		return errors.Is(err, image.ErrUnknown) && isDir(t.store.images.DataDir(image.Image{Record: r}))
+		return errors.Is(err, image.ErrUnknown) && isDir(filepath.Join(file.dir, string(r.ID)))
 	default:
 		var r container.Record
 		if json.Unmarshal(text, &r) != nil || r.ID.Validate() != nil || !t.layers.Exists(r.Layer) {
@@ -101,12 +125,12 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-func (t *tx) addRecord(kind Kind, text json.RawMessage) error {
-	switch kind {
+func (t *tx) addRecord(file recordFile, text json.RawMessage) error {
+	switch file.kind {
 	case KindLayer:
-		return t.writeLayers.Restore(text)
+		return t.writeLayers.Restore(text, file.inImageStore)
 	case KindImage:
-		return t.writeImages.Restore(text)
+		return t.writeImages.Restore(file.imageDirs, text)
 	default:
 		return t.writeContainers.Restore(text)
 	}

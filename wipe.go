@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/unfinished"
 	"github.com/stratastore/strata/layer"
 )
@@ -21,7 +22,10 @@ func (s *Store) Wipe(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	note, err := s.note(own...)
+	// Without the note, what a killed wipe leaves looks like lost records: it is flushed.
+	note, err := unfinished.Begin(s.roots.unfinishedDir(), unfinished.Change{
+		Driver: s.driver.name, Layers: plainIDs(own), Sync: s.opts.Sync != graphdriver.SyncNone,
+	})
 	if err != nil && !noRoom(err) {
 		return err
 	}

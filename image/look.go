@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/stratastore/strata/internal/recordfile"
 )
@@ -46,6 +47,13 @@ func (tx *WriteTx) Keep(id ID, text json.RawMessage) error {
 	return tx.writers[home].Keep(string(id), text)
 }
 
-// Restore adds a record of an older version of the first part's file, for a repair; see
-// recordfile.WriteTx. The change is saved by Commit.
-func (tx *WriteTx) Restore(text json.RawMessage) error { return tx.writers[0].Restore(0, text) }
+// Restore adds a record of an older version of a file, for a repair; see recordfile.WriteTx. Which
+// file is told by its index in Options.Dirs. The change is saved by Commit.
+func (tx *WriteTx) Restore(dir int, text json.RawMessage) error {
+	return tx.writers[dir].Restore(0, text)
+}
+
+// RecordFile returns the record file in a directory, by its index in Options.Dirs, and its backup.
+func (s *Store) RecordFile(dir int) (path, backup string) {
+	return filepath.Join(s.parts[dir].dir, recordsName), s.backups[dir]
+}

@@ -27,12 +27,16 @@ func (tx *WriteTx) Keep(id ID, text json.RawMessage) error {
 	return tx.records.Keep(string(id), text)
 }
 
-// Restore adds a record of an older version of the file, whose content the driver has, for a
-// repair; see recordfile.WriteTx. The change is saved by Commit.
-func (tx *WriteTx) Restore(text json.RawMessage) error {
+// Restore adds a record of an older version of the graph root's file or, with image, of the
+// separate image store's, whose content the driver has, for a repair; see recordfile.WriteTx. The
+// change is saved by Commit.
+func (tx *WriteTx) Restore(text json.RawMessage, image bool) error {
 	if tx.closed {
 		return ErrTxClosed
 	}
 	tx.changed()
+	if image {
+		return tx.records.Restore(fileImage, text)
+	}
 	return tx.records.Restore(fileStable, text)
 }

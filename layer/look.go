@@ -38,8 +38,8 @@ func (s *Store) looking() *part {
 	}
 	var files []recordfile.File
 	var locks []*lockfile.Lock
-	for _, dir := range paths {
-		f := s.file(dir, stableName, "")
+	for i, dir := range paths {
+		f := s.file(dir, stableName, []string{"", imagePrefix}[i])
 		files = append(files, recordfile.File{Path: f.Path, ReadOnly: true, Backup: f.Backup})
 		locks = append(locks, newLock(dir, o, true))
 	}

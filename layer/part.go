@@ -62,6 +62,19 @@ func (s *Store) fileVolatile() int {
 	return 2
 }
 
+// imagePrefix begins the name of the backup of a separate image store's records.
+const imagePrefix = "image-store-"
+
+// RecordFile returns the file of the records that last, the graph root's or, with image, that of
+// the separate image store, and its backup.
+func (s *Store) RecordFile(image bool) (path, backup string) {
+	f := s.file(s.opts.GraphDir, stableName, "")
+	if image {
+		f = s.file(s.opts.ImageDir, stableName, imagePrefix)
+	}
+	return f.Path, f.Backup
+}
+
 // fileFor says which file a new record goes to.
 func (s *Store) fileFor(opts CreateOptions) int {
 	switch {
@@ -79,7 +92,7 @@ func (s *Store) mainPart() *part {
 	files := []recordfile.File{s.file(o.GraphDir, stableName, "")}
 	locks := []*lockfile.Lock{newLock(o.GraphDir, o, false)}
 	if o.ImageDir != "" {
-		files = append(files, s.file(o.ImageDir, stableName, "image-store-"))
+		files = append(files, s.file(o.ImageDir, stableName, imagePrefix))
 		locks = append(locks, newLock(o.ImageDir, o, false))
 	}
 	volatileFile := s.file(o.VolatileDir, volatileName, "")

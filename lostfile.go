@@ -1,0 +1,69 @@
+package strata
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/layer"
+)
+
+// recordFile is where the records of one kind are, in one of the roots that are written.
+type recordFile struct {
+	kind         Kind
+	root, dir    string
+	path, backup string
+	inImageStore bool
+	imageDirs    int // its index among the directories of images
+}
+
+func (s *Store) recordFile(kind Kind, root string) recordFile {
+	f := recordFile{kind: kind, root: root, inImageStore: root == s.roots.image}
+	switch kind {
+	case KindLayer:
+		f.path, f.backup = s.layers.RecordFile(f.inImageStore)
+	case KindImage:
+		if s.roots.image != "" && !f.inImageStore {
+			f.imageDirs = 1
+		}
+		f.path, f.backup = s.images.RecordFile(f.imageDirs)
+	default:
+		dir := containersDir(s.roots.graph, s.driver.name)
+		f.path, f.backup = filepath.Join(dir, "containers.json"), filepath.Join(s.roots.backupDir(), filepath.Base(dir)+".json")
+	}
+	f.dir = filepath.Dir(f.path)
+	return f
+}
+
+func (f recordFile) hasRecords() bool { return hasRecords(f.path) }
+
+// backedUpTops are the top layers of the images in the backup.
+func (f recordFile) backedUpTops() map[string]layer.ID {
+	text, err := atomicfile.Read(f.backup)
+	var records []image.Record
+	if err != nil || json.Unmarshal(text, &records) != nil {
+		return nil
+	}
+	tops := map[string]layer.ID{}
+	for _, r := range records {
+		tops[string(r.ID)] = r.TopLayer
+	}
+	return tops
+}
+
+// noList reports whether a record file is not there, or there without any list.
+func noList(path string) bool {
+	text, err := atomicfile.Read(path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && string(bytes.TrimSpace(text)) == "null"
+}
+
+// hasRecords reports whether a record file can be read and is not empty.
+func hasRecords(path string) bool {
+	text, err := atomicfile.Read(path)
+	var records []json.RawMessage
+	return err == nil && json.Unmarshal(text, &records) == nil && len(records) > 0
+}
