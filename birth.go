@@ -77,50 +77,70 @@ func (b *birth) adopt(ctx context.Context, empty *emptyLayer) (c container.Conta
 		return c, "", err
 	}
 	defer t.end(&err)
-	place, err := b.siteFor(t, b.opts)
-	if err == nil && place.copyOf != "" {
-		err = fmt.Errorf("copy of layer %s with other owners was deleted meanwhile: %w", place.copyOf, errNeedsCopy)
-	}
+	place, err := b.ownSite(t)
 	if err != nil {
 		return c, "", err
-	}
-	if place.layer.ID == "" {
-		place.layer.ID = layer.NewID()
 	}
 	note, err := b.note(place.layer.ID)
 	if err != nil {
 		return c, "", err
 	}
 	defer end(note, &err)
+	if c, err = b.fill(ctx, t, empty, place); err == nil {
+		saved, err = b.commit(ctx, t, c.Layer)
+	}
+	if err != nil {
+		return container.Container{}, saved, err
+	}
+	return c, "", nil
+}
+
+// ownSite is the site with an ID for the container's own layer. All that the layer is to
+// stand on is there by now.
+func (b *birth) ownSite(t *tx) (site, error) {
+	place, err := b.siteFor(t, b.opts)
+	if err == nil && place.copyOf != "" {
+		err = fmt.Errorf("copy of layer %s with other owners was deleted meanwhile: %w", place.copyOf, errNeedsCopy)
+	}
+	if place.layer.ID == "" {
+		place.layer.ID = layer.NewID()
+	}
+	return place, err
+}
+
+// fill makes layer and container, of which nothing is saved as complete yet.
+func (b *birth) fill(ctx context.Context, t *tx, empty *emptyLayer, place site) (c container.Container, err error) {
 	if err := faults.Hit("strata.container.layer", b.roots.graph); err != nil {
-		return c, "", err
+		return c, err
 	}
 	l, err := empty.create(ctx, t, place.layer)
 	if err != nil {
-		return c, "", err
+		return c, err
 	}
 	place.Layer = l.ID
 	if err := faults.Hit("strata.container.record", b.roots.graph); err != nil {
-		return c, "", err
+		return c, err
 	}
-	if c, err = t.writeContainers.Adopt(ctx, b.stage, place.Place); err != nil {
-		return container.Container{}, "", err
-	}
-	// A crash between the two saves leaves a layer that nobody refers to, and the note
-	// about it; the other order would leave a container without a layer.
+	return t.writeContainers.Adopt(ctx, b.stage, place.Place)
+}
+
+// commit saves the layer, then the container: a crash between the two leaves a layer that
+// nobody refers to, and the note about it; the other order would leave a container without
+// a layer. It returns the layer if that is saved, and the container is not.
+func (b *birth) commit(ctx context.Context, t *tx, own layer.ID) (saved layer.ID, err error) {
 	if err := t.writeLayers.Commit(ctx); err != nil {
-		return container.Container{}, "", err
+		return "", err
 	}
 	if err := faults.Hit("strata.container.commit", b.roots.graph); err != nil {
-		return container.Container{}, l.ID, err
+		return own, err
 	}
 	if err := t.writeContainers.Commit(ctx); err != nil {
 		if t.writeContainers.Uncertain() {
-			return container.Container{}, "", err
+			return "", err
 		}
-		return container.Container{}, l.ID, err
+		return own, err
 	}
-	return c, "", nil
+	return "", nil
 }
 
 // site is what a new container stands on, all but its own layer, and how that layer is
