@@ -23,6 +23,12 @@ import (
 
 // TestMain lets the stories run the program itself where it matters how it is called.
 func TestMain(m *testing.M) {
+	if strings.HasSuffix(os.Args[0], ".test") { // and not one of the programs below
+		if err := testutil.OwnMounts(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	program := func() { os.Exit(Run(context.Background(), System())) }
 	testscript.Main(m, map[string]func(){programName: program, classicName: program})
 }
