@@ -12,6 +12,9 @@ type Config struct {
 	Files []string
 	// Warnings are unknown keys, in the order met.
 	Warnings []Warning
+	// Ignored are tables of drivers that no engine has any more, in the order met. They are
+	// passed over without a warning.
+	Ignored []Warning
 
 	env      Env
 	settings map[string]*Setting
@@ -113,7 +116,8 @@ func lookup[T any](c *Config, name string) T {
 // Driver is the configured driver's name; "" means that one is chosen.
 func (c *Config) Driver() string { return lookup[string](c, topTable+"driver") }
 
-// GraphRoot is the absolute path of the graph root.
+// GraphRoot is the absolute path of the graph root; "" for a user without a home directory
+// when nothing else names one.
 func (c *Config) GraphRoot() string { return lookup[string](c, topTable+"graphroot") }
 
 // RunRoot is the absolute path of the run root.

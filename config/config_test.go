@@ -194,6 +194,20 @@ max_entries = "1000000"
 anything = 1
 `
 
+// TestNoHome: a user without a home has no store, unless one is named.
+func TestNoHome(t *testing.T) {
+	env := config.Env{Getenv: func(string) (string, bool) { return "", false }, UID: 1234, Root: t.TempDir(), Rootless: true}
+	c, err := config.Load(env)
+	if err != nil || c.GraphRoot() != "" || c.RunRoot() == "" {
+		t.Errorf("graph root %q, run root %q, %v", c.GraphRoot(), c.RunRoot(), err)
+	}
+	vars := map[string]string{"XDG_DATA_HOME": "/data"}
+	env.Getenv = func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
+	if c, err = config.Load(env); err != nil || c.GraphRoot() != "/data/containers/storage" {
+		t.Errorf("graph root %q, %v", c.GraphRoot(), err)
+	}
+}
+
 func TestEveryKey(t *testing.T) {
 	s := newSystem(t, 0)
 	s.vars["HOME"] = s.path("home/me")
@@ -201,6 +215,10 @@ func TestEveryKey(t *testing.T) {
 	c := s.load()
 	if len(c.Warnings) != 0 {
 		t.Errorf("warnings: %v", c.Warnings)
+	}
+	if want := 1 + strings.Count(everything[:strings.Index(everything, "[storage.options.thinpool]")], "\n"); len(c.Ignored) != 1 ||
+		c.Ignored[0] != (config.Warning{File: path, Line: want, Key: "storage.options.thinpool"}) {
+		t.Errorf("ignored: %v, want line %d", c.Ignored, want)
 	}
 	got := map[string]any{}
 	lines := map[string]int{}

@@ -21,6 +21,8 @@ type parsed struct {
 	path  string
 	where locator
 	keys  map[string]any
+	// ignored are tables that older engines read.
+	ignored []string
 }
 
 // readFile parses one file. The error of a syntax error names path, line and cause.
@@ -60,9 +62,11 @@ func (p *parsed) flatten(prefix string, tree map[string]any) {
 			p.keys[full] = v
 			continue
 		}
-		if !slices.Contains(ignoredTables, full) {
-			p.flatten(full+".", table)
+		if slices.Contains(ignoredTables, full) {
+			p.ignored = append(p.ignored, full)
+			continue
 		}
+		p.flatten(full+".", table)
 	}
 }
 
@@ -105,6 +109,10 @@ func (c *Config) merge(p *parsed) error {
 			continue
 		}
 		s.set(v, from)
+	}
+	slices.Sort(p.ignored)
+	for _, name := range p.ignored {
+		c.Ignored = append(c.Ignored, Warning{File: p.path, Line: p.where.line(name), Key: name})
 	}
 	c.Files = append(c.Files, p.path)
 	return nil

@@ -27,9 +27,13 @@ func (c *Config) defaultRoots() {
 	c.settings[keyRunRoot].set(run, Origin{Source: FromDefault})
 }
 
+// userGraphRoot is "" for a user without a home: then somebody has to name one.
 func (e Env) userGraphRoot() string {
 	data := e.get("XDG_DATA_HOME")
 	if data == "" {
+		if e.Home == "" {
+			return ""
+		}
 		data = filepath.Join(e.Home, ".local/share")
 	}
 	return filepath.Join(data, "containers/storage")

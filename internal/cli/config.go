@@ -156,8 +156,11 @@ func explainConfig(cfg *config.Config) Result {
 			for _, warning := range cfg.Warnings {
 				fmt.Fprintf(b, "unknown: %s\n", warning)
 			}
+			for _, table := range cfg.Ignored {
+				fmt.Fprintf(b, "without effect: %s\n", ignoredText(table))
+			}
 		},
-		JSON: explanation{Files: never(cfg.Files), Settings: list, Unknown: warningTexts(cfg)},
+		JSON: explanation{Files: never(cfg.Files), Settings: list, Unknown: warningTexts(cfg), Ignored: ignoredTexts(cfg)},
 	}
 }
 
@@ -166,6 +169,7 @@ type explanation struct {
 	Files    []string    `json:"files"`
 	Settings []explained `json:"settings"`
 	Unknown  []string    `json:"unknown"`
+	Ignored  []string    `json:"ignored,omitempty"`
 }
 
 func warningTexts(cfg *config.Config) []string {
@@ -174,6 +178,18 @@ func warningTexts(cfg *config.Config) []string {
 		texts = append(texts, w.String())
 	}
 	return texts
+}
+
+func ignoredTexts(cfg *config.Config) (texts []string) {
+	for _, table := range cfg.Ignored {
+		texts = append(texts, ignoredText(table))
+	}
+	return texts
+}
+
+// ignoredText tells of a table of a driver that is no more.
+func ignoredText(w config.Warning) string {
+	return fmt.Sprintf("%s:%d: [%s] is for a driver that no engine has any more", w.File, w.Line, w.Key)
 }
 
 func writeExplained(b *bytes.Buffer, e explained) {

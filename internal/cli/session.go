@@ -58,6 +58,9 @@ func (s *session) config() (*config.Config, error) {
 	if s.cfgErr == nil && !s.classic {
 		s.cfgErr = s.override(s.cfg)
 	}
+	if s.cfgErr == nil && s.cfg.GraphRoot() == "" && s.globals.graph == "" {
+		s.cfgErr = usagef("set $HOME, or name a store with --graph and --run", "user %d has no home directory, and no store is named", s.env.Config.UID)
+	}
 	return s.cfg, s.cfgErr
 }
 
