@@ -95,6 +95,7 @@ func (c *checker) names(ctx context.Context, e *exam) error {
 	}
 	var err error
 	c.orphans, err = c.store.orphans(e)
+	_, err = e.readable(KindLayer, err) // records that this way of opening the store does not show
 	return err
 }
 

@@ -198,3 +198,26 @@ func TestFoldersElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestHiddenRecordsDamaged: volatile records of another way of opening the store that can not be
+// read are a finding, and end nothing.
+func TestHiddenRecordsDamaged(t *testing.T) {
+	for what := range replacements {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			b := newBroken(t)
+			path := filepath.Join(b.RunRoot(), "overlay-layers", "volatile-layers.json")
+			other := replace(t, what, path)
+			report, err := b.Store.Store.Check(t.Context(), strata.CheckOptions{})
+			must(t, err)
+			wantEqual(t, "findings", []string{"records-damaged layer "}, found(report.Findings))
+			if report.Bytes == 0 || report.Findings[0].Path != path {
+				t.Errorf("%d bytes, %v", report.Bytes, report.Findings)
+			}
+			if _, err := b.GC(t.Context(), strata.GCOptions{}); !errors.Is(err, errdefs.ErrCorrupt) {
+				t.Errorf("garbage collection: %v", err)
+			}
+			untouched(t, other)
+		})
+	}
+}

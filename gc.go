@@ -107,7 +107,11 @@ func (s *Store) findOrphans(ctx context.Context, opts GCOptions) (found []Orphan
 // corruptRecords says why something can not be done with damaged records.
 func corruptRecords(what string, e *exam) error {
 	f := e.findings[max(0, slices.IndexFunc(e.findings, func(f Finding) bool { return f.Problem != ProblemMode }))]
-	return fmt.Errorf("%s: %s: %s: %w", what, f.Path, f.Reason, errdefs.ErrCorrupt)
+	err := fmt.Errorf("%s: %s: %s: %w", what, f.Path, f.Reason, errdefs.ErrCorrupt)
+	if f.Repair == RepairNone {
+		return err
+	}
+	return errdefs.WithHint(err, "`strata check --repair` can "+f.Repair.String())
 }
 
 func (s *Store) oldOrphans(e *exam, opts GCOptions) (old []Orphan, err error) {

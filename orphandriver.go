@@ -3,7 +3,6 @@ package strata
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/livefile"
+	"github.com/stratastore/strata/internal/recordfile"
 )
 
 // probeDir is what drivers make for a moment to try something out (on-disk format, 4.9).
@@ -170,6 +170,9 @@ func addIDs(to map[string]bool, path string) error {
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(data) == 0 {
 		return nil
 	}
+	if errors.Is(err, errdefs.ErrCorrupt) {
+		return &recordfile.CorruptError{Path: path, Reason: "it is no regular file"}
+	}
 	if err != nil {
 		return err
 	}
@@ -177,7 +180,7 @@ func addIDs(to map[string]bool, path string) error {
 		ID string `json:"id"`
 	}
 	if err := json.Unmarshal(data, &records); err != nil {
-		return fmt.Errorf("%s: %w: %w", path, err, errdefs.ErrCorrupt)
+		return &recordfile.CorruptError{Path: path, Reason: err.Error()}
 	}
 	for _, r := range records {
 		to[r.ID] = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -130,7 +131,7 @@ func (r *repairer) clearNotes(ctx context.Context) error {
 			continue
 		}
 		if p, err := r.store.place(l.ID); err == nil && !p.home.readOnly {
-			errs = append(errs, r.clearLink(table, l, p), r.clearLower(c, table, l, p))
+			errs = append(errs, r.clearNotFiles(l, p), r.clearLink(table, l, p), r.clearLower(c, table, l, p))
 		}
 	}
 	return errors.Join(errs...)
@@ -156,6 +157,28 @@ func (r *repairer) clearLinkFolders() error {
 		}
 	}
 	return nil
+}
+
+// clearNotFiles takes away what is no file in the place of a note, and what is no link in that of
+// the short link: the driver could not replace it.
+func (r *repairer) clearNotFiles(l *layer.Layer, p layerPlace) error {
+	object := "notes-" + string(l.ID)
+	var errs []error
+	name, _ := atomicfile.Read(filepath.Join(p.dir, "link")) // without one, the driver finds the link
+	for _, note := range []string{"link", "lower"} {
+		path := filepath.Join(p.dir, note)
+		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+			errs = append(errs, r.putAway(object, path))
+		}
+	}
+	short := strings.TrimRight(string(name), "\n")
+	if len(short) == linkLength && !strings.Contains(short, "/") {
+		path := filepath.Join(p.home.path, "l", short)
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSymlink {
+			errs = append(errs, r.putAway(object, path))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // clearLink takes away a short name that is another layer's, or a link that leads to another layer than the one

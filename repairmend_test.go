@@ -102,6 +102,22 @@ func TestRepairKeepsTheImage(t *testing.T) {
 			b.record("image", "img1", func(r map[string]any) { r["big-data-sizes"] = map[string]any{"item": 1} })
 			return nil
 		}},
+		{"directory for the short name", func(b broken) error {
+			return errors.Join(os.Remove(b.note(1, "link")), os.Mkdir(b.note(1, "link"), 0o700))
+		}},
+		{"link for the short name", func(b broken) error {
+			return errors.Join(os.Remove(b.note(1, "link")), os.Symlink("/etc/hostname", b.note(1, "link")))
+		}},
+		{"FIFO for the short link", func(b broken) error {
+			path := b.home("l", b.read(b.note(1, "link")))
+			return errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600))
+		}},
+		{"directory for the list of layers below", func(b broken) error {
+			return errors.Join(os.Remove(b.note(2, "lower")), os.Mkdir(b.note(2, "lower"), 0o700))
+		}},
+		{"FIFO for the list of layers below", func(b broken) error {
+			return errors.Join(os.Remove(b.note(2, "lower")), unix.Mkfifo(b.note(2, "lower"), 0o600))
+		}},
 		{"names and attributes that are not in the tar", func(b broken) error {
 			diff := b.note(1, "diff")
 			return errors.Join(os.WriteFile(diff+"/extra", []byte("extra"), 0o600), os.Chmod(diff+"/f1", 0o777), unix.Mknod(diff+"/gone", unix.S_IFCHR, 0))
