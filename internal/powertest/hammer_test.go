@@ -27,6 +27,7 @@ type hammered struct {
 	did     map[string]int  // commands that succeeded, by program and verb
 	refused map[string]int  // and that did not
 	strange map[string]bool // failures that nobody should see, by text
+	filled  map[string]bool // layers that one worker was given to apply a diff to
 }
 
 // busy are the worker processes at a time.
@@ -69,7 +70,7 @@ func newHammered(t *testing.T, driver string) *hammered {
 	testutil.RequireProgram(t, "podman")
 	dir := memoryDir(t)
 	h := &hammered{bench: newBench(t), driver: driver, dir: dir, from: newMaterials(t, dir)}
-	h.did, h.refused, h.strange = map[string]int{}, map[string]int{}, map[string]bool{}
+	h.did, h.refused, h.strange, h.filled = map[string]int{}, map[string]int{}, map[string]bool{}, map[string]bool{}
 	conf := filepath.Join(dir, "storage.conf")
 	text := fmt.Sprintf("[storage]\ndriver = %q\ngraphroot = %q\nrunroot = %q\n", driver, h.graph(), filepath.Join(dir, "run"))
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -94,7 +95,7 @@ func (h *hammered) graph() string { return filepath.Join(h.dir, "graph") }
 // work is one worker's sequence of commands. Most see the store changed under their
 // hands and fail; how they fail counts.
 func (h *hammered) work(seed uint64, ends time.Time) {
-	c := &chooser{rng: rand.New(rand.NewPCG(seed, 4)), of: h.from, n: int(seed) * 10000}
+	c := &chooser{rng: rand.New(rand.NewPCG(seed, 4)), of: h.from, n: int(seed) * 10000, claim: h.claim}
 	for time.Now().Before(ends) {
 		now, err := observe(h.graph(), h.driver)
 		if err != nil {
@@ -109,6 +110,15 @@ func (h *hammered) work(seed uint64, ends time.Time) {
 			h.unmount(args[1], out)
 		}
 	}
+}
+
+// claim gives a layer to the first that wants to apply a diff to it.
+func (h *hammered) claim(layer string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	mine := !h.filled[layer]
+	h.filled[layer] = true
+	return mine
 }
 
 // choose picks a program and what it is to do.

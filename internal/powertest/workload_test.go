@@ -77,6 +77,8 @@ type chooser struct {
 	of  materials
 	now storeState
 	n   int // counts commands, for new names
+	// claim, when others work beside this one, tells whether a layer is its to fill.
+	claim func(layer string) bool
 }
 
 func pick(rng *rand.Rand, from []string) string {
@@ -152,9 +154,13 @@ func (c *chooser) unused(by ...string) string {
 // blank is a layer that no diff was applied to: a second one leaves what the first
 // has made, which its digests do not speak of.
 func (c *chooser) blank() string {
-	return pick(c.rng, slices.DeleteFunc(c.now.ids("layer"), func(id string) bool {
+	id := pick(c.rng, slices.DeleteFunc(c.now.ids("layer"), func(id string) bool {
 		return c.now.record("layer", id)["diff-digest"] != nil
 	}))
+	if c.claim != nil && !c.claim(id) {
+		return ""
+	}
+	return id
 }
 
 // next is the next command's arguments. Objects are removed more often once there
