@@ -36,7 +36,18 @@ type volumeServer struct {
 	r      *roots
 	socket string
 	cmd    *exec.Cmd
-	ended  chan error
+	ended  *ending
+}
+
+// ending is how a process ends, for any number of waiters.
+type ending struct {
+	done chan struct{}
+	err  error
+}
+
+func (e *ending) wait() error {
+	<-e.done
+	return e.err
 }
 
 // serveVolumes starts a server on the store of r. Its state is the store's own.
@@ -67,9 +78,12 @@ func (s *volumeServer) start(at string) {
 	defer log.Close()
 	s.cmd.Stderr = log
 	must(s.t, s.cmd.Start())
-	ended := make(chan error, 1)
-	s.ended = ended
-	go func(cmd *exec.Cmd) { ended <- cmd.Wait() }(s.cmd)
+	e := &ending{done: make(chan struct{})}
+	s.ended = e
+	go func(cmd *exec.Cmd) {
+		e.err = cmd.Wait()
+		close(e.done)
+	}(s.cmd)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if conn, err := net.Dial("unix", s.socket); err == nil {
 			must(s.t, conn.Close())
@@ -90,7 +104,7 @@ func (s *volumeServer) log() string {
 func (s *volumeServer) stop() {
 	s.t.Helper()
 	must(s.t, s.cmd.Process.Signal(syscall.SIGTERM))
-	if err := <-s.ended; err != nil {
+	if err := s.ended.wait(); err != nil {
 		s.t.Errorf("after SIGTERM: %v\n%s", err, s.log())
 	}
 	if _, err := os.Lstat(s.socket); !errors.Is(err, os.ErrNotExist) {
@@ -101,7 +115,7 @@ func (s *volumeServer) stop() {
 
 func (s *volumeServer) kill() {
 	_ = s.cmd.Process.Kill()
-	<-s.ended
+	_ = s.ended.wait()
 	s.ended = nil
 }
 
@@ -112,8 +126,8 @@ func (s *volumeServer) killedAt(at string) (restarted func()) {
 	s.stop()
 	s.start(at)
 	again := make(chan error, 1)
-	go func() {
-		err := <-s.ended
+	go func(e *ending) {
+		err := e.wait()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 			err = fmt.Errorf("the server ended otherwise: %w", err)
@@ -121,7 +135,7 @@ func (s *volumeServer) killedAt(at string) (restarted func()) {
 			err = nil
 		}
 		again <- err
-	}()
+	}(s.ended)
 	return func() {
 		s.t.Helper()
 		select {
