@@ -29,6 +29,15 @@ type DedupOptions struct {
 	Method DedupMethod
 	// Workers read side by side; 0 means as many as there are processors.
 	Workers int
+	// Progress, when not nil, is told how far it is, after every file that may be equal to
+	// another one. It is called by one goroutine at a time.
+	Progress func(DedupProgress)
+}
+
+// DedupProgress is how far Dedup has come.
+type DedupProgress struct {
+	// Bytes of Total were looked at: those of files that have the size of another one.
+	Bytes, Total int64
 }
 
 // DedupReport is what Dedup did.
@@ -61,7 +70,11 @@ func (s *Store) Dedup(ctx context.Context, opts DedupOptions) (*DedupReport, err
 	if err != nil {
 		return nil, fmt.Errorf("dedup: %w", err)
 	}
-	r, err := dedupe.Trees(ctx, dirs, dedupe.Options{Method: dedupe.Method(opts.Method), Workers: opts.Workers})
+	search := dedupe.Options{Method: dedupe.Method(opts.Method), Workers: opts.Workers}
+	if opts.Progress != nil {
+		search.Progress = func(p dedupe.Progress) { opts.Progress(DedupProgress(p)) }
+	}
+	r, err := dedupe.Trees(ctx, dirs, search)
 	report := &DedupReport{Layers: len(dirs), Files: r.Files, Shared: r.Shared, Bytes: r.Bytes, New: r.New}
 	switch {
 	case errors.Is(err, dedupe.ErrUnsupported):

@@ -30,8 +30,10 @@ func TestDedup(t *testing.T) {
 				tar := testutil.Tar(t, testutil.Entry{Name: "same", Body: body}, testutil.Entry{Name: "own", Body: id + body[3:]})
 				putTar(t, s, id, tar)
 			}
-			first, err := s.Dedup(t.Context(), strata.DedupOptions{})
+			var last strata.DedupProgress
+			first, err := s.Dedup(t.Context(), strata.DedupOptions{Progress: func(p strata.DedupProgress) { last = p }})
 			must(t, err)
+			wantEqual(t, "progress", strata.DedupProgress{Bytes: 400000, Total: 400000}, last)
 			wantEqual(t, "report", strata.DedupReport{Layers: 2, Files: 4, Shared: 1, Bytes: 100000, New: 100000}, *first)
 			again, err := s.Dedup(t.Context(), strata.DedupOptions{Method: strata.DedupSize})
 			must(t, err)

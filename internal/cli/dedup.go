@@ -36,7 +36,13 @@ func dedup(ctx context.Context, c *Call, method string) error {
 	if err != nil {
 		return err
 	}
-	report, err := store.Dedup(ctx, strata.DedupOptions{Method: m})
+	opts := strata.DedupOptions{Method: m}
+	show, done := c.reading(ctx, "compare")
+	if show != nil {
+		opts.Progress = func(p strata.DedupProgress) { show(strata.VerifyProgress{Bytes: p.Bytes, Total: p.Total}) }
+	}
+	report, err := store.Dedup(ctx, opts)
+	done()
 	if c.classic() && errors.Is(err, errdefs.ErrUnsupported) {
 		report, err = &strata.DedupReport{}, nil // the old command saves nothing then, and is content
 	}

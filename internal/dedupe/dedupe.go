@@ -42,6 +42,15 @@ type Options struct {
 	Method Method
 	// Workers read side by side; 0 means as many as there are processors.
 	Workers int
+	// Progress, when not nil, is told about every file that may be equal to another one, when
+	// it was looked at. It is called by one goroutine at a time.
+	Progress func(Progress)
+}
+
+// Progress is how far Trees has come.
+type Progress struct {
+	// Bytes of Total were looked at: those of files that have the size of another one.
+	Bytes, Total int64
 }
 
 // Result is what Trees found and did.
@@ -68,7 +77,12 @@ func Trees(ctx context.Context, dirs []string, opts Options) (Result, error) {
 			return Result{}, fmt.Errorf("read %s: %w", dir, err)
 		}
 	}
-	d := &deduper{method: opts.Method, result: Result{Files: len(f.seen)}}
+	d := &deduper{method: opts.Method, result: Result{Files: len(f.seen)}, progress: opts.Progress}
+	for size, same := range f.sizes {
+		if len(same) > 1 {
+			d.state.Total += size.size * int64(len(same))
+		}
+	}
 	group, inner := errgroup.WithContext(ctx)
 	if group.SetLimit(opts.Workers); opts.Workers <= 0 {
 		group.SetLimit(runtime.GOMAXPROCS(0))
@@ -108,8 +122,20 @@ type file struct {
 type deduper struct {
 	method Method
 
-	mu     sync.Mutex // guards result
-	result Result
+	mu       sync.Mutex // guards what follows
+	result   Result
+	state    Progress
+	progress func(Progress)
+}
+
+// looked counts a file that was looked at.
+func (d *deduper) looked(f file) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state.Bytes += f.size
+	if d.progress != nil {
+		d.progress(d.state)
+	}
 }
 
 func (d *deduper) count(bytes, fresh int64) {
@@ -135,24 +161,30 @@ func (d *deduper) sameSize(ctx context.Context, files []file) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		place, sum, err := d.look(f, places)
-		switch {
-		case err != nil:
-			continue // gone, changed, or not to be read: no candidate
-		case place != "" && places[place]:
-			d.count(f.size, 0)
-			continue
-		case place != "":
-			places[place] = true
-		}
-		if classes[sum] == nil {
-			classes[sum] = &class{}
-		}
-		if err := d.join(classes[sum], f); err != nil {
+		if err := d.one(f, places, classes); err != nil {
 			return err
 		}
+		d.looked(f)
 	}
 	return nil
+}
+
+// one goes on with the next file of a size.
+func (d *deduper) one(f file, places map[string]bool, classes map[string]*class) error {
+	place, sum, err := d.look(f, places)
+	switch {
+	case err != nil:
+		return nil //nolint:nilerr // gone, changed, or not to be read: no candidate
+	case place != "" && places[place]:
+		d.count(f.size, 0)
+		return nil
+	case place != "":
+		places[place] = true
+	}
+	if classes[sum] == nil {
+		classes[sum] = &class{}
+	}
+	return d.join(classes[sum], f)
 }
 
 // look finds out where a file lies and, unless that place is known, its check sum.
