@@ -11,6 +11,7 @@ import (
 
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/storetest"
 	"github.com/stratastore/strata/oci"
 )
@@ -67,6 +68,39 @@ func TestSaveAndLoadAgain(t *testing.T) {
 				t.Error("saving twice gives different archives")
 			}
 		})
+	}
+}
+
+// TestSaveIntoALayoutFails: the index that is there names nothing that is not, whichever
+// directory can not be flushed.
+func TestSaveIntoALayoutFails(t *testing.T) {
+	base, top := twoLayers(t)
+	b := newBuilder(t)
+	b.name(b.image(amd64, base), "base:1")
+	b.name(b.image(amd64, base, top), "app:1")
+	s := storetest.New(t, "vfs")
+	loaded, err := load(t, s, b.dir(), oci.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	for skip := range 3 {
+		dir := filepath.Join(t.TempDir(), "out")
+		save := func(l oci.Loaded) error {
+			return oci.SaveFile(t.Context(), s, dir, []oci.Selected{{Image: string(l.ID)}}, oci.SaveOptions{Format: oci.OCIDir})
+		}
+		if err := save(loaded[0]); err != nil {
+			t.Fatal(err)
+		}
+		disable := faults.Enable(faults.Rule{Point: "atomicfile.syncdir", Under: dir, Skip: skip, Err: broken})
+		err := save(loaded[1])
+		disable()
+		if !errors.Is(err, broken) {
+			t.Errorf("directory %d: %v", skip, err)
+		}
+		if _, err := load(t, storetest.New(t, "vfs"), dir, oci.LoadOptions{}); err != nil {
+			t.Errorf("after directory %d: %v", skip, err)
+		}
 	}
 }
 

@@ -50,7 +50,10 @@ func (s *saver) layout(ctx context.Context, plans []plan) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.file(v1.ImageLayoutFile, marker), s.file(v1.ImageIndexFile, text))
+	if err := s.file(v1.ImageLayoutFile, marker); err != nil {
+		return err
+	}
+	return s.file(v1.ImageIndexFile, text)
 }
 
 // oldIndex is the index of a layout that is added to, else an empty one.

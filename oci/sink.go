@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/stratastore/strata/internal/atomicfile"
 )
 
@@ -116,7 +118,24 @@ func (s *dirSink) has(name string, size int64) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() == size
 }
 
+// put makes sure that the blobs are there to stay before the index speaks of them.
 func (s *dirSink) put(name string, size int64, r io.Reader) error {
+	if name != v1.ImageIndexFile {
+		return s.putFile(name, size, r)
+	}
+	for _, dir := range []string{"blobs/sha256", "blobs"} {
+		if err := atomicfile.SyncDir(filepath.Join(s.root, dir)); err != nil {
+			return err
+		}
+	}
+	err := s.putFile(name, size, r)
+	if err == nil {
+		s.created = nil
+	}
+	return err
+}
+
+func (s *dirSink) putFile(name string, size int64, r io.Reader) error {
 	target := filepath.Join(s.root, name)
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
@@ -139,16 +158,9 @@ func (s *dirSink) put(name string, size int64, r io.Reader) error {
 	return nil
 }
 
-func (s *dirSink) finish() error {
-	for _, dir := range []string{"blobs/sha256", "blobs", ""} {
-		if err := atomicfile.SyncDir(filepath.Join(s.root, dir)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (s *dirSink) finish() error { return atomicfile.SyncDir(s.root) }
 
-// abort removes what this sink added; blobs of an earlier save stay.
+// abort removes what this sink added and no index speaks of; blobs of an earlier save stay.
 func (s *dirSink) abort() error {
 	if s.fresh {
 		return os.RemoveAll(s.root)
