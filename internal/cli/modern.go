@@ -128,7 +128,13 @@ func (m *modern) start(ctx context.Context, v *Verb, args []string) error {
 		Log: m.session.log, env: m.env, printer: m.printer, session: m.session,
 		command: &command{verbs: m.verbs, globals: m.globals, complete: m.completionScript},
 	}
-	err := errorsJoin(v.Run(ctx, c), m.session.close(ctx))
+	m.printer.other = func(arg string, err error) string { return otherKind(ctx, c, m.session.store, arg, err) }
+	err := v.Run(ctx, c)
+	if err != nil { // looked up before the store is closed
+		hint := m.printer.other(c.subject(err), err)
+		m.printer.other = func(string, error) string { return hint }
+	}
+	err = errorsJoin(err, m.session.close(ctx))
 	m.code = c.code
 	if err != nil {
 		m.printer.problem(c.subject(err), err)

@@ -18,6 +18,8 @@ type modernPrinter struct {
 	json     bool
 	// inNamespace: an ordinary user's, whose IDs may be few.
 	inNamespace bool
+	// other is the hint for a name of another kind than the wanted one; nil before a verb runs.
+	other func(arg string, err error) string
 }
 
 func newModernPrinter(env Env) *modernPrinter {
@@ -91,17 +93,22 @@ func (p *modernPrinter) fail(_ *Call, f Failure) { p.problem(f.Arg, f.Err) }
 func (p *modernPrinter) problem(arg string, err error) {
 	if p.json {
 		// Nothing can be done about a standard error that does not take it.
-		_ = writeJSON(p.err, problemJSON{Error: modernText(arg, err), Object: arg, Hint: p.hint(err), Code: exitCodeOf(err)}, "")
+		_ = writeJSON(p.err, problemJSON{Error: modernText(arg, err), Object: arg, Hint: p.hint(arg, err), Code: exitCodeOf(err)}, "")
 		return
 	}
 	_, _ = fmt.Fprintf(p.err, "error: %s\n", modernText(arg, err))
-	if hint := p.hint(err); hint != "" {
+	if hint := p.hint(arg, err); hint != "" {
 		_, _ = fmt.Fprintf(p.err, "hint: %s\n", hint)
 	}
 }
 
-// hint is the next step for an error.
-func (p *modernPrinter) hint(err error) string {
+// hint is the next step for an error about arg.
+func (p *modernPrinter) hint(arg string, err error) string {
+	if p.other != nil {
+		if hint := p.other(arg, err); hint != "" {
+			return hint
+		}
+	}
 	hint := hintFor(err)
 	if hint == "" && p.inNamespace && errors.Is(err, syscall.EINVAL) {
 		return "if an owner could not be set: give the user ranges in /etc/subuid and /etc/subgid, or set the driver option ignore_chown_errors=true"
