@@ -56,7 +56,10 @@ func (d *Driver) Discard(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(d.freshUpper(p, base), d.releaseBase(ctx, p, m))
+		if err = d.freshUpper(p, base); err == nil { // a power cut could bring the changes back
+			err = d.internal("sync the volume's folder", atomicfile.SyncDir(p.dir))
+		}
+		return errors.Join(err, d.releaseBase(ctx, p, m))
 	})
 }
 

@@ -96,7 +96,10 @@ func (d *Driver) Remove(ctx context.Context, name string) error {
 		return err
 	}
 	d.setBroken(name, nil)
-	return d.trash(p.dir)
+	if err := d.trash(p.dir); err != nil {
+		return err
+	}
+	return d.sync() // a power cut could bring it back, without its labels
 }
 
 func (d *Driver) removeIncomplete(p place) error {
