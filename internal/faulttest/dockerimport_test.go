@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -162,20 +161,20 @@ func tryDockerImport(t *testing.T, b *bench, name, damaged, args string, seed in
 		x.kill(n)
 		untouched()
 	}
-	reportImport(x, "kill")
+	x.summarize("kill", x.calls)
 	for i, cause := range []unix.Errno{unix.ENOSPC, unix.EIO, unix.EDQUOT} {
 		for _, n := range sample(len(x.calls), most(t, 1), 7*seed+i*len(x.calls)/3) {
 			x.failImport(n, faulttest.Mutating, cause)
 			untouched()
 		}
 	}
-	reportImport(x, "error")
+	x.summarize("error", x.calls)
 	x = newTrial(b, v, faulttest.Opening)
 	for _, n := range sample(len(x.calls), most(t, 2), seed) {
 		x.failImport(n, faulttest.Opening, unix.EMFILE)
 		untouched()
 	}
-	reportImport(x, "descriptors")
+	x.summarize("descriptors", x.calls)
 	x.clear()
 }
 
@@ -189,12 +188,7 @@ func (x *trial) failImport(n int, class faulttest.Class, cause unix.Errno) {
 		return // this run had fewer calls
 	}
 	p := &point{trial: x, what: fmt.Sprintf("%s at call %d, %s", cause.Error(), n, r.Hit)}
-	if r.Hung || r.Exited() < 0 || r.Exited() == 2 {
-		p.breaks("hung %t, status %x: %s", r.Hung, r.Status, r.Stderr)
-	}
-	if r.Exited() > 0 && !strings.Contains(r.Stdout+r.Stderr, cause.Error()) {
-		p.breaks("the message does not name the cause: %s", r.Stderr)
-	}
+	p.broken = ended(r, cause)
 	if f, ok := p.look(whenFound); ok {
 		if r.Exited() == 0 && !maps.Equal(f.After, x.after.After) {
 			p.breaks("reports success, without what was to be done; %s", r.Stderr)
@@ -203,10 +197,4 @@ func (x *trial) failImport(n int, class faulttest.Class, cause unix.Errno) {
 		p.again(f)
 	}
 	p.report()
-}
-
-func reportImport(x *trial, kind string) {
-	x.t.Helper()
-	x.t.Logf("%-20s %-8s %-12s %4d calls, %4d points: %d broken, %d leaked", x.verb.name, x.driver, kind, len(x.calls), x.tally.points, x.tally.broken, x.tally.leaked)
-	x.tally = tally{}
 }

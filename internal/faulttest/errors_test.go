@@ -13,6 +13,18 @@ import (
 	"github.com/stratastore/strata/internal/faulttest"
 )
 
+// ended is what is wrong with how a command ended in which a call had failed: it ends by itself,
+// and says why if it could not do its work.
+func ended(r *faulttest.Report, cause unix.Errno) (broken []string) {
+	if r.Hung || r.Exited() < 0 || r.Exited() == 2 {
+		broken = append(broken, fmt.Sprintf("hung %t, status %x: %s", r.Hung, r.Status, r.Stderr))
+	}
+	if r.Exited() > 0 && !strings.Contains(r.Stdout+r.Stderr, cause.Error()) {
+		broken = append(broken, "the message does not name the cause: "+r.Stderr)
+	}
+	return broken
+}
+
 // fails lets calls of the verb fail for want of space, or by the disk's fault.
 func (x *trial) fails(seed int) {
 	x.t.Helper()
@@ -46,9 +58,7 @@ func (x *trial) fail(n int, class faulttest.Class, cause unix.Errno) {
 		return // this run had fewer calls
 	}
 	p := &point{trial: x, what: fmt.Sprintf("%s at call %d, %s", cause.Error(), n, r.Hit)}
-	if r.Hung || r.Exited() < 0 || r.Exited() == 2 {
-		p.breaks("hung %t, status %x: %s", r.Hung, r.Status, r.Stderr)
-	}
+	p.broken = ended(r, cause)
 	f := p.examine(false)
 	switch {
 	case f.Error != "":
@@ -56,8 +66,6 @@ func (x *trial) fail(n int, class faulttest.Class, cause unix.Errno) {
 	case r.Exited() == 0 && (!maps.Equal(f.Before, x.after.After) || !slices.Equal(x.outputs(), x.written)):
 		p.breaks("reports success, without what was to be done; %s", r.Stderr)
 		p.only(f.Before)
-	case r.Exited() > 0 && !strings.Contains(r.Stdout+r.Stderr, cause.Error()):
-		p.breaks("the message does not name the cause: %s", r.Stderr)
 	}
 	p.compare(whenFailed, f.Before)
 	p.compareOutputs(false)

@@ -67,6 +67,27 @@ type trial struct {
 // tally counts what was tried and found.
 type tally struct{ points, broken, leaked int }
 
+// log writes a line for scripts/faults, and begins anew.
+func (y *tally) log(t testing.TB, what, kind string, calls []string) {
+	t.Helper()
+	t.Logf("%s %-12s %4d calls, %4d points: %d broken, %d leaked", what, kind, len(calls), y.points, y.broken, y.leaked)
+	*y = tally{}
+}
+
+// add counts a point, and reports what was wrong there.
+func (y *tally) add(t testing.TB, what string, broken, leaked []string) {
+	t.Helper()
+	y.points++
+	if len(broken) > 0 {
+		y.broken++
+		t.Errorf("%s: broken:\n\t%s", what, strings.Join(broken, "\n\t"))
+	}
+	if len(leaked) > 0 {
+		y.leaked++
+		t.Errorf("%s: leaked:\n\t%s", what, strings.Join(leaked, "\n\t"))
+	}
+}
+
 // newTrial runs the verb undisturbed and counts its calls of the class.
 func newTrial(b *bench, v verb, class faulttest.Class) *trial {
 	b.t.Helper()
@@ -161,15 +182,7 @@ func (p *point) breaks(format string, args ...any) {
 // report adds the point to the tally.
 func (p *point) report() {
 	p.t.Helper()
-	p.tally.points++
-	if len(p.broken) > 0 {
-		p.tally.broken++
-		p.t.Errorf("%s: broken:\n\t%s", p.what, strings.Join(p.broken, "\n\t"))
-	}
-	if len(p.leaked) > 0 {
-		p.tally.leaked++
-		p.t.Errorf("%s: leaked:\n\t%s", p.what, strings.Join(p.leaked, "\n\t"))
-	}
+	p.tally.add(p.t, p.what, p.broken, p.leaked)
 }
 
 // compare demands of each object that it is as before the verb or as after it.
@@ -317,11 +330,10 @@ func (x *trial) all(seed int) {
 	x.clear()
 }
 
-// summarize writes a line for scripts/faults.
+// summarize logs what was tried.
 func (x *trial) summarize(kind string, calls []string) {
 	x.t.Helper()
-	x.t.Logf("%-26s %-8s %-12s %4d calls, %4d points: %d broken, %d leaked", x.verb.name, x.driver, kind, len(calls), x.tally.points, x.tally.broken, x.tally.leaked)
-	x.tally = tally{}
+	x.tally.log(x.t, fmt.Sprintf("%-26s %-8s", x.verb.name, x.driver), kind, calls)
 }
 
 func (x *trial) kill(n int) {

@@ -158,15 +158,7 @@ func (p *volumePoint) breaks(format string, args ...any) {
 
 func (p *volumePoint) done() {
 	p.t.Helper()
-	p.tally.points++
-	if len(p.broken) > 0 {
-		p.tally.broken++
-		p.t.Errorf("%s: broken:\n\t%s", p.what, strings.Join(p.broken, "\n\t"))
-	}
-	if len(p.leaked) > 0 {
-		p.tally.leaked++
-		p.t.Errorf("%s: leaked:\n\t%s", p.what, strings.Join(p.leaked, "\n\t"))
-	}
+	p.tally.add(p.t, p.what, p.broken, p.leaked)
 }
 
 // compare demands of each volume that it is as before the verb or as after it. Who uses it
@@ -295,12 +287,7 @@ func (x *volumeTrial) fail(n int, class faulttest.Class, cause unix.Errno) {
 		return
 	}
 	p := x.at(fmt.Sprintf("%s at call %d, %s", cause.Error(), n, r.Hit))
-	if r.Hung || r.Exited() < 0 || r.Exited() == 2 {
-		p.breaks("hung %t, status %x: %s", r.Hung, r.Status, r.Stderr)
-	}
-	if r.Exited() > 0 && !strings.Contains(r.Stdout+r.Stderr, cause.Error()) {
-		p.breaks("the message does not name the cause: %s", r.Stderr)
-	}
+	p.broken = ended(r, cause)
 	if _, ok := p.see(whenFound); ok {
 		if now, ok := p.swept(whenCollected, p.old, p.new); ok {
 			if r.Exited() == 0 && !maps.Equal(now, p.after) {
@@ -312,7 +299,8 @@ func (x *volumeTrial) fail(n int, class faulttest.Class, cause unix.Errno) {
 	p.done()
 }
 
-// TestVolumes kills each verb, and lets its calls fail, at some or all of its calls.
+// TestVolumes kills each verb, and lets its calls fail, at some or all of its calls; and kills
+// the server at those of each request.
 func TestVolumes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a quarter of a minute or more")
@@ -336,6 +324,7 @@ func TestVolumes(t *testing.T) {
 			})
 		}
 	})
+	t.Run("requests", func(t *testing.T) { tryRequests(t, f) })
 }
 
 func (x *volumeTrial) kills(seed int) {
@@ -373,6 +362,5 @@ func (x *volumeTrial) starves(seed int) {
 
 func (x *volumeTrial) report(kind string, calls []string) {
 	x.t.Helper()
-	x.t.Logf("volume %-20s %-12s %4d calls, %4d points: %d broken, %d leaked", x.verb.name, kind, len(calls), x.tally.points, x.tally.broken, x.tally.leaked)
-	x.tally = tally{}
+	x.tally.log(x.t, fmt.Sprintf("volume %-20s", x.verb.name), kind, calls)
 }
