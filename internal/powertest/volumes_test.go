@@ -2,6 +2,7 @@ package powertest
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -159,6 +160,9 @@ func (w volumeWork) write(c *volumeChooser, volume string) error {
 // after the last command that had returned, or as the one in progress makes it.
 func (w volumeWork) compare(at int, got storeState) []string {
 	states, _ := w.promised(at)
+	for i, state := range states {
+		states[i] = maps.Clone(state) // which other cuts are held to as well
+	}
 	for _, s := range w.steps {
 		if s.started >= at || s.ended <= at {
 			continue
