@@ -2,8 +2,11 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/stratastore/strata/errdefs"
 )
 
 // GetOptions of Get.
@@ -119,7 +122,7 @@ func (s *Store) search(ctx context.Context, name string) (driver string, info In
 		if err == nil {
 			return driver, info, nil
 		}
-		if classify(err) == unknown {
+		if classify(err) == unknown && !errors.Is(err, errdefs.ErrInvalid) { // a driver whose rules the name breaks has none
 			s.log.Warn("driver is skipped in the search for a volume", "driver", driver, "volume", name, "error", err)
 		}
 	}

@@ -102,6 +102,7 @@ func TestMistakes(t *testing.T) {
 		{"applydiff-using-staging-dir base DIR", 7, "not supported", "applydiff"},
 		{"config DIR/missing", 3, "missing", "path"},
 		{"completion tcsh", 2, "tcsh", "bash"},
+		{"volume create x", 2, "too short", ""},
 		{"volume crate x", 2, "crate", "strata volume create"},
 		{"--storage-opt foo=1 layers", 2, "foo", ""},
 		{"--storage-driver nope layers", 7, "nope", "vfs"},
