@@ -40,7 +40,7 @@ var errWantsProgram = errdefs.WithHint(
 func (d *driver) chooseProgram(ctx context.Context) (note string, err error) {
 	mark := filepath.Join(d.homes[0].path, programMark)
 	text, err := atomicfile.Read(mark)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errdefs.ErrCorrupt) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errdefs.ErrCorrupt) && !errors.Is(err, errdefs.ErrLimit) {
 		return "", fmt.Errorf("read %s: %w", mark, err)
 	}
 	old := strings.TrimSpace(string(text))
