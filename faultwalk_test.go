@@ -22,9 +22,9 @@ import (
 // errFault is what fails.
 var errFault = errors.New("injected fault")
 
-// patience bounds every call of a walk: what takes longer waits for a lock that
-// somebody has not given back.
-const patience = 30 * time.Second
+// patience bounds every call of a walk: what takes longer, even on a busy machine, waits for
+// a lock that somebody has not given back.
+const patience = 3 * time.Minute
 
 // walkOp is an operation of the library whose steps are walked through.
 type walkOp struct {
