@@ -56,6 +56,23 @@ func TestHomeStaysWhileInUse(t *testing.T) {
 	same(t, "home is mounted", mountpoint(t, d.homes[0].path), false)
 }
 
+// TestLinkedHome: a home that is a link to a directory elsewhere works, and nothing is mounted on
+// the link itself.
+func TestLinkedHome(t *testing.T) {
+	dir := root(t)
+	elsewhere := filepath.Join(dir, "elsewhere")
+	must(t, os.Mkdir(elsewhere, 0o755))
+	must(t, os.Symlink(elsewhere, filepath.Join(dir, Name)))
+	d := openAt(t, dir)
+	same(t, "mounts", mountsBelow(t, dir), []string{})
+	layer(t, d, "base", "", testutil.Entry{Name: "f", Body: "1"})
+	mounted(t, d, "base", graphdriver.MountOptions{}, func(path string) {
+		same(t, "content", read(t, filepath.Join(path, "f")), "1")
+	})
+	same(t, "mounts", mountsBelow(t, dir), []string{})
+	must(t, d.Cleanup(t.Context()))
+}
+
 func TestSkipMountHome(t *testing.T) {
 	dir := root(t)
 	d := openAt(t, dir, graphdriver.Option{Key: "skip_mount_home", Value: "true"})

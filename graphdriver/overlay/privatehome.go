@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,9 @@ func (d *driver) ensureHome(ctx context.Context) error {
 	home := d.homes[0].path
 	if d.settings.skipMountHome {
 		return nil
+	}
+	if info, err := os.Lstat(home); err != nil || info.Mode().Type() == fs.ModeSymlink {
+		return err // a mount would cover the link, not the directory that it leads to
 	}
 	if mounted, err := mountapi.IsMountPoint(home); mounted || err != nil {
 		return err
