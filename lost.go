@@ -14,7 +14,7 @@ import (
 
 // lostRecords looks for signs that a record file had more in it: something that other
 // records need, and whose files are there, has no record; or a file is not there, or no
-// list, or an empty one, while objects of its kind are. No engine, however it is
+// list, while objects of its kind are. No engine, however it is
 // killed, leaves that behind: records go after what needs them, and files go first.
 func (s *Store) lostRecords(e *exam) error {
 	hidden := &orphanScan{store: s, layers: map[string]bool{}, containers: map[string]bool{}}
@@ -102,15 +102,11 @@ func (s *Store) rootOf(id layer.ID) string {
 
 // lostImages looks at the images that containers need, and at the images' own directories.
 func (s *Store) lostImages(e *exam) error {
-	going, err := s.goingLayers()
-	if err != nil {
-		return err
-	}
 	for _, root := range s.roots.writableRoots() {
 		l := losses{file: s.recordFile(KindImage, root)}
 		s.lostImagesOfContainers(e, &l)
 		if len(l.ids) == 0 {
-			if err := s.lostImagesByFiles(e, &l, going); err != nil {
+			if err := s.lostImagesByFiles(e, &l); err != nil {
 				return err
 			}
 		}
@@ -135,27 +131,30 @@ func (s *Store) lostImagesOfContainers(e *exam, l *losses) {
 	}
 }
 
-// lostImagesByFiles looks at a record file without a record. What is deleted goes layers and
-// all: a directory of an image whose layers are there, and are not about to go, is no rest of a
-// deletion that was cut short. Only a killed wipe of an engine that leaves no note looks the same.
-func (s *Store) lostImagesByFiles(e *exam, l *losses, going map[layer.ID]bool) error {
-	if l.file.hasRecords() {
+// lostImagesByFiles looks at a record file that is not there, or no list. An empty list is what a
+// deletion leaves that was cut short, and no file what the store's first image does: then nobody
+// has saved the list yet, or its layers are noted.
+func (s *Store) lostImagesByFiles(e *exam, l *losses) error {
+	if !noList(l.file.path) {
 		return nil
 	}
 	ids, err := objectDirs(l.file.dir, isImageDir)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	known := l.file.backedUpTops()
-	all := noList(l.file.path) && len(known) > 0
+	going, err := s.goingLayers()
+	if err != nil {
+		return err
+	}
+	known, saved := l.file.backedUpTops(), l.file.wasSaved()
 	of := e.layerIndex()
 	for _, id := range ids {
 		top, ok := known[id]
 		if !ok {
 			top, ok = s.provenTop(filepath.Join(l.file.dir, id), id)
 		}
-		has := ok && e.layers && of[top] != nil && !of[top].ReadOnly && !of[top].Incomplete() && !going[top]
-		if all || has {
+		has := saved && ok && e.layers && of[top] != nil && !of[top].ReadOnly && !of[top].Incomplete() && !going[top]
+		if len(known) > 0 || has {
 			e.lost[objectKey{KindImage, id}] = true
 			l.ids = append(l.ids, id)
 		}

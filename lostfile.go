@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/stratastore/strata/image"
@@ -39,8 +40,6 @@ func (s *Store) recordFile(kind Kind, root string) recordFile {
 	return f
 }
 
-func (f recordFile) hasRecords() bool { return hasRecords(f.path) }
-
 // backedUpTops are the top layers of the images in the backup.
 func (f recordFile) backedUpTops() map[string]layer.ID {
 	text, err := atomicfile.Read(f.backup)
@@ -53,6 +52,17 @@ func (f recordFile) backedUpTops() map[string]layer.ID {
 		tops[string(r.ID)] = r.TopLayer
 	}
 	return tops
+}
+
+// wasSaved reports whether an engine ever saved the images: who does changes the lock file, which
+// is made empty, before the list gets its name (on-disk format, 3.5).
+func (f recordFile) wasSaved() bool {
+	info, err := os.Stat(filepath.Join(f.dir, "images.lock"))
+	if err != nil || info.Size() == 0 {
+		return false
+	}
+	nameless, err := filepath.Glob(filepath.Join(f.dir, atomicfile.TempPrefix+filepath.Base(f.path)+"*"))
+	return err == nil && len(nameless) == 0
 }
 
 // noList reports whether a record file is not there, or there without any list.

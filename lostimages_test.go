@@ -27,9 +27,9 @@ func withImage(t *testing.T, changes ...func(*strata.Options)) (b broken, id str
 	return b, b.configured()
 }
 
-// TestEmptiedImages: an empty list of images over images whose layers are there has lost its records.
+// TestImagesWithoutTheirList: a list of images that is not there, over images whose layers are, was lost.
 // Nothing is collected, and a repair records the images again, without a copy by their own files.
-func TestEmptiedImages(t *testing.T) {
+func TestImagesWithoutTheirList(t *testing.T) {
 	for _, backup := range []bool{true, false} {
 		for _, separate := range []bool{false, true} {
 			t.Run(map[bool]string{true: "copy", false: "no copy"}[backup]+map[bool]string{true: ", image store", false: ""}[separate], func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestEmptiedImages(t *testing.T) {
 					must(t, os.RemoveAll(filepath.Join(root, "overlay-images", "later")))
 				}
 				path := filepath.Join(root, "overlay-images", "images.json")
-				must(t, os.WriteFile(path, []byte("[]"), 0o600))
+				must(t, os.Remove(path))
 				s := b.Again(t)
 				report, err := s.Store.Check(ctx, strata.CheckOptions{})
 				must(t, err)
@@ -114,6 +114,37 @@ func TestKilledDeletions(t *testing.T) {
 			if len(layers)+len(images) > 0 {
 				t.Errorf("%v, %v", layers, images)
 			}
+		})
+	}
+}
+
+// TestFirstImageCutShort: a list that nobody has saved yet, or only for the first image, has lost
+// nothing, though that image's files and layers are there.
+func TestFirstImageCutShort(t *testing.T) {
+	for name, make := range map[string]func(t *testing.T, dir string){
+		"before the lock file": func(t *testing.T, dir string) { must(t, os.Truncate(filepath.Join(dir, "images.lock"), 0)) },
+		"before the name": func(t *testing.T, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, ".tmp-images.json123"), []byte("[]"), 0o600))
+		},
+		"an empty list": func(t *testing.T, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, "images.json"), []byte("[]"), 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := withImage(t)
+			dir := filepath.Join(b.GraphRoot(), "overlay-images")
+			must(t, os.RemoveAll(filepath.Join(b.GraphRoot(), "strata", "backup")))
+			must(t, os.Remove(filepath.Join(dir, "images.json")))
+			make(t, dir)
+			s := b.Again(t)
+			report, err := s.Store.Check(t.Context(), strata.CheckOptions{})
+			must(t, err)
+			for _, f := range report.Findings {
+				if f.Problem == strata.ProblemRecordsLost {
+					t.Errorf("%v", f)
+				}
+			}
+			must(t, errOf(s.GC(t.Context(), strata.GCOptions{})))
 		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/unfinished"
 	"github.com/stratastore/strata/layer"
 )
@@ -22,10 +21,7 @@ func (s *Store) Wipe(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// Without the note, what a killed wipe leaves looks like lost records: it is flushed.
-	note, err := unfinished.Begin(s.roots.unfinishedDir(), unfinished.Change{
-		Driver: s.driver.name, Layers: plainIDs(own), Sync: s.opts.Sync != graphdriver.SyncNone,
-	})
+	note, err := s.note(own...)
 	if err != nil && !noRoom(err) {
 		return err
 	}
