@@ -2,6 +2,7 @@ package archive
 
 import (
 	"archive/tar"
+	"bytes"
 	"fmt"
 	"math"
 	"path"
@@ -26,11 +27,16 @@ func (s *Stream) accept(hdr *tar.Header, raw []byte) error {
 	if s.entries++; s.entries > s.limits.MaxEntries {
 		return limitError("entries", s.limits.MaxEntries)
 	}
+	prevPad := padOf(s.cur.size)
+	if hdr.Typeflag == tar.TypeXGlobalHeader && hdr.PAXRecords == nil {
+		if err := nameGlobal(hdr, raw[prevPad:]); err != nil {
+			return s.corrupt(err)
+		}
+	}
 	name, err := rootfd.Clean(hdr.Name)
 	if err != nil && hdr.Typeflag != tar.TypeXGlobalHeader {
 		return fmt.Errorf("tar entry %d: %w", s.entries, err)
 	}
-	prevPad := padOf(s.cur.size)
 	s.cur = item{hdr: hdr, name: name, size: contentSize(hdr)}
 	if err := s.unique(); err != nil {
 		return err
@@ -45,6 +51,19 @@ func (s *Stream) accept(hdr *tar.Header, raw []byte) error {
 		return err
 	}
 	s.load.begin(s, raw)
+	return nil
+}
+
+// nameGlobal gives a global header the name in its own block. Where one of its records can not be
+// read, archive/tar takes those that a random order puts before that one, "path" among them
+// or not.
+func nameGlobal(hdr *tar.Header, raw []byte) error {
+	block, _, err := lastHeader(raw)
+	if err != nil {
+		return err
+	}
+	name, _, _ := bytes.Cut(block[:100], []byte{0})
+	hdr.Name = string(name)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -162,7 +163,12 @@ func mount(t testing.TB, lowers []string, upper, options string) string {
 
 func mountAt(t testing.TB, target, data string) {
 	t.Helper()
-	if err := unix.Mount("overlay", target, "overlay", 0, data); err != nil {
+	err := unix.Mount("overlay", target, "overlay", 0, data)
+	// A program that made a mount namespace while a directory was mounted keeps it in use.
+	for start := time.Now(); errors.Is(err, unix.EBUSY) && time.Since(start) < 3*time.Minute; time.Sleep(10 * time.Millisecond) {
+		err = unix.Mount("overlay", target, "overlay", 0, data)
+	}
+	if err != nil {
 		t.Fatalf("mount overlay with %s: %v", data, err)
 	}
 	t.Cleanup(func() {
