@@ -11,13 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/moby/sys/mountinfo"
-
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/bigdata"
 	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/lease"
+	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/internal/reserve"
 	"github.com/stratastore/strata/internal/tempdir"
 )
@@ -147,7 +146,7 @@ type collector struct {
 }
 
 func mountPoints() ([]string, error) {
-	infos, err := mountinfo.GetMounts(nil)
+	infos, err := mountapi.Table(nil)
 	var points []string
 	for _, m := range infos {
 		points = append(points, m.Mountpoint)

@@ -18,6 +18,7 @@ import (
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/idmap"
+	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/internal/testutil"
 )
 
@@ -63,7 +64,7 @@ func unmountBelow(t testing.TB, root string) {
 // mountsBelow lists mount points in root, innermost first.
 func mountsBelow(t testing.TB, root string) []string {
 	t.Helper()
-	infos, err := mountinfo.GetMounts(mountinfo.PrefixFilter(root))
+	infos, err := mountapi.Table(mountinfo.PrefixFilter(root))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func unmountBelow(t testing.TB, dir string) {
 
 func mountsBelow(t testing.TB, dir string) []string {
 	t.Helper()
-	infos, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	infos, err := mountapi.Table(mountinfo.PrefixFilter(dir))
 	must(t, err)
 	points := []string{}
 	for _, m := range infos {

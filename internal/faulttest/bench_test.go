@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/internal/faulttest"
+	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/internal/testutil"
 )
 
@@ -272,7 +273,7 @@ func (b *bench) clear() {
 // unmountAll takes away every mount below dir, the last one first.
 func unmountAll(t testing.TB, dir string) {
 	t.Helper()
-	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	mounts, err := mountapi.Table(mountinfo.PrefixFilter(dir))
 	if err != nil {
 		t.Error(err)
 	}

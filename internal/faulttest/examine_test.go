@@ -23,6 +23,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/internal/testutil"
 	"github.com/stratastore/strata/layer"
 )
@@ -141,7 +142,7 @@ func look(ctx context.Context, s *strata.Store) (state, error) {
 			l.keys[c.Layer] = "layer of " + string(c.ID)
 		}
 	}
-	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(s.GraphRoot()))
+	mounts, err := mountapi.Table(mountinfo.PrefixFilter(s.GraphRoot()))
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/stratastore/strata/internal/faulttest"
+	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/internal/testutil"
 	"github.com/stratastore/strata/volume"
 	"github.com/stratastore/strata/volume/local"
@@ -261,7 +262,7 @@ func (b *volumeBench) folders(out state) {
 // users tells who uses each volume: by the database, by the records of the driver ontop,
 // and by what is mounted.
 func (b *volumeBench) users(out state, volumes []volume.Volume) error {
-	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(filepath.Join(b.graph(), "strata")))
+	mounts, err := mountapi.Table(mountinfo.PrefixFilter(filepath.Join(b.graph(), "strata")))
 	if err != nil {
 		return err
 	}

@@ -44,20 +44,20 @@ func oldIsMountPoint(path string) (bool, error) {
 	if own.Dev != parent.Dev {
 		return true, nil
 	}
-	mounts, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(path))
+	mounts, err := Table(mountinfo.SingleEntryFilter(path))
 	if err != nil {
-		return false, fmt.Errorf("read mount table: %w", err)
+		return false, err
 	}
 	return len(mounts) > 0, nil
 }
 
 // AnyBelow reports whether the mount table has a mount below dir, other than at dir itself.
 func AnyBelow(dir string) (bool, error) {
-	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+	mounts, err := Table(func(m *mountinfo.Info) (skip, stop bool) {
 		return !strings.HasPrefix(m.Mountpoint, strings.TrimSuffix(dir, "/")+"/"), false
 	})
 	if err != nil {
-		return false, fmt.Errorf("read mount table: %w", err)
+		return false, err
 	}
 	return len(mounts) > 0, nil
 }

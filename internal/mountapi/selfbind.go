@@ -1,7 +1,6 @@
 package mountapi
 
 import (
-	"fmt"
 	"path"
 	"strings"
 
@@ -11,9 +10,9 @@ import (
 // IsSelfBind reports whether the topmost mount at dir is a bind mount of dir on itself, and
 // not a file system of its own, which only its administrator takes away.
 func IsSelfBind(dir string) (bool, error) {
-	mounts, err := mountinfo.GetMounts(nil)
+	mounts, err := Table(nil)
 	if err != nil {
-		return false, fmt.Errorf("read mount table: %w", err)
+		return false, err
 	}
 	byID := make(map[int]*mountinfo.Info, len(mounts))
 	var top *mountinfo.Info

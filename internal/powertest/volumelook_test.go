@@ -15,6 +15,8 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/mountapi"
 )
 
 // observeVolumes reads the state of the volumes of a store in dir, as observe does that of
@@ -191,7 +193,7 @@ func (e examination) useVolume(name string) error {
 		return err
 	}
 	_, err = os.ReadDir(path)
-	mounts, tableErr := mountinfo.GetMounts(mountinfo.PrefixFilter(path))
+	mounts, tableErr := mountapi.Table(mountinfo.PrefixFilter(path))
 	if len(mounts) > 1 {
 		err = fmt.Errorf("volume %s: %d mounts at %s", name, len(mounts), path)
 	}
@@ -212,7 +214,7 @@ func (e examination) strays(out *outcome) error {
 			}
 		}
 	}
-	left, err := mountinfo.GetMounts(mountinfo.PrefixFilter(filepath.Join(e.Dir, "graph/strata")))
+	left, err := mountapi.Table(mountinfo.PrefixFilter(filepath.Join(e.Dir, "graph/strata")))
 	for _, m := range left {
 		out.Findings = append(out.Findings, "mount left at "+m.Mountpoint)
 	}

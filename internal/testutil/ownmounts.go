@@ -11,6 +11,8 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/stratastore/strata/internal/mountapi"
 )
 
 // ownMountsEnv is set in a program that has its own mounts.
@@ -62,9 +64,9 @@ func HidePlugins() error {
 // LeaveOverlays takes other tests' overlays, which are in temporary places, out of the calling
 // thread's mount namespace: who keeps a copy of one keeps it in use.
 func LeaveOverlays() error {
-	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("overlay"))
+	mounts, err := mountapi.Table(mountinfo.FSTypeFilter("overlay"))
 	if err != nil {
-		return fmt.Errorf("read mounts: %w", err)
+		return err
 	}
 	var errs []error
 	for i := len(mounts) - 1; i >= 0; i-- {
