@@ -12,6 +12,7 @@ import (
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/faults"
+	"github.com/stratastore/strata/internal/mountapi"
 	"github.com/stratastore/strata/internal/storetest"
 	"github.com/stratastore/strata/internal/testutil"
 	"github.com/stratastore/strata/layer"
@@ -153,6 +154,25 @@ func TestShutdown(t *testing.T) {
 			must(t, err)
 		}
 	})
+}
+
+// TestShutdownOfWhatIsOnlyCounted: who unmounts and is killed before he has saved that leaves a count,
+// which a forced shutdown takes away.
+func TestShutdownOfWhatIsOnlyCounted(t *testing.T) {
+	s := storetest.New(t, "overlay")
+	ctx := t.Context()
+	createLayer(t, s, "lay", "")
+	root, err := s.Mount(ctx, "lay", strata.MountOptions{})
+	must(t, err)
+	must(t, mountapi.Detach(root))
+	for _, force := range []bool{false, true} {
+		if mounted, err := s.Shutdown(ctx, force); err != nil || len(mounted) != 0 {
+			t.Errorf("force %t: %v, %v", force, mounted, err)
+		}
+		l, err := s.Layer(ctx, "lay")
+		must(t, err)
+		wantEqual(t, "count", map[bool]int{false: 1, true: 0}[force], l.MountCount)
+	}
 }
 
 func TestClosed(t *testing.T) {

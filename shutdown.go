@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/layer"
@@ -13,8 +14,9 @@ import (
 // Shutdown releases the driver for all processes: the private mount of its home
 // goes. It returns the layers that were mounted, in listing order, together with a
 // *MountedError: without force nothing has happened then; with force they have
-// been unmounted, whatever their counts, and the store is shut down. Other
-// processes that have the store open notice and set their driver up again.
+// been unmounted, whatever their counts, and the store is shut down; counts of what is
+// not mounted go, too. Other processes that have the store open notice and set their
+// driver up again.
 func (s *Store) Shutdown(ctx context.Context, force bool) (mounted []layer.ID, err error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
@@ -25,7 +27,7 @@ func (s *Store) Shutdown(ctx context.Context, force bool) (mounted []layer.ID, e
 		return nil, fmt.Errorf("shut down: %w", err)
 	}
 	defer func() { err = errors.Join(err, held.Unlock()) }()
-	mounted, err = s.layers.MountedLayers(ctx)
+	mounted, counted, err := s.layers.MountedLayers(ctx)
 	if err != nil && force {
 		// Records that can not be read must not keep the driver's home mounted.
 		return nil, errors.Join(err, s.releaseDriver(ctx, held))
@@ -36,7 +38,10 @@ func (s *Store) Shutdown(ctx context.Context, force bool) (mounted []layer.ID, e
 	if len(mounted) > 0 && !force {
 		return mounted, &MountedError{Layers: mounted}
 	}
-	for _, id := range mounted {
+	if !force {
+		counted = nil // others may know more of them
+	}
+	for _, id := range slices.Concat(mounted, counted) {
 		if _, err := s.layers.Unmount(ctx, id, layer.UnmountOptions{Force: true}); err != nil {
 			return mounted, fmt.Errorf("shut down: %w", err)
 		}

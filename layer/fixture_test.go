@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -240,8 +241,8 @@ func TestFixtureWithStaleCount(t *testing.T) {
 	if n, err := s.Mounted(ctx, id); n != 0 || err != nil {
 		t.Errorf("stale mount counts as %d, %v", n, err)
 	}
-	if ids, err := s.MountedLayers(ctx); len(ids) != 0 || err != nil {
-		t.Errorf("mounted layers %v, %v", ids, err)
+	if mounted, counted, err := s.MountedLayers(ctx); len(mounted) != 0 || !slices.Equal(counted, []ID{id}) || err != nil {
+		t.Errorf("mounted layers %v, counted %v, %v", mounted, counted, err)
 	}
 	if _, err := s.Mount(ctx, id, MountOptions{}); err != nil {
 		t.Fatal(err)

@@ -186,25 +186,29 @@ func (s *Store) Mounted(ctx context.Context, id ID) (int, error) {
 	return l.MountCount, nil
 }
 
-// MountedLayers returns the layers that are mounted now, in listing order.
-func (s *Store) MountedLayers(ctx context.Context) (ids []ID, err error) {
+// MountedLayers returns the layers that are mounted now, and those that are only counted: who
+// unmounted them was killed before he had saved that, or they are mounted in another mount
+// namespace. Both are in listing order.
+func (s *Store) MountedLayers(ctx context.Context) (mounted, counted []ID, err error) {
 	tx, err := s.View(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer closing(&err, tx)
 	for _, id := range unique(tx.IDs()) {
-		m, counted := tx.mounts[id]
-		if !counted {
+		m, ok := tx.mounts[id]
+		if !ok {
 			continue
 		}
 		live, err := s.isMounted(ctx, id, m.Path)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if live {
-			ids = append(ids, id)
+			mounted = append(mounted, id)
+		} else {
+			counted = append(counted, id)
 		}
 	}
-	return ids, nil
+	return mounted, counted, nil
 }
