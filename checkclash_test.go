@@ -123,14 +123,7 @@ func TestClashes(t *testing.T) {
 				}
 			}
 			wantEqual(t, "findings", tt.want, got)
-			done, err := again.Repair(ctx, report, strata.RepairOptions{})
-			must(t, err)
-			for _, f := range done.Left {
-				t.Errorf("left: %v: %v", f.Finding, f.Err)
-			}
-			after, err := again.Store.Check(ctx, strata.CheckOptions{})
-			must(t, err)
-			wantEqual(t, "findings", []string(nil), found(after.Findings))
+			cures(t, again, report)
 			c, err := again.Container(ctx, "web")
 			must(t, err)
 			l, err := again.Layer(ctx, string(c.Layer))
@@ -148,4 +141,17 @@ func TestClashes(t *testing.T) {
 			mountAll(t, again, snap)
 		})
 	}
+}
+
+// cures repairs what a report has, and demands that nothing is found afterwards.
+func cures(t *testing.T, s *storetest.Store, report *strata.CheckReport) {
+	t.Helper()
+	done, err := s.Repair(t.Context(), report, strata.RepairOptions{})
+	must(t, err)
+	for _, f := range done.Left {
+		t.Errorf("left: %v: %v", f.Finding, f.Err)
+	}
+	after, err := s.Store.Check(t.Context(), strata.CheckOptions{})
+	must(t, err)
+	wantEqual(t, "findings", []string(nil), found(after.Findings))
 }

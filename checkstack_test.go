@@ -133,14 +133,7 @@ func TestStackOfImage(t *testing.T) {
 			if len(report.Findings) != 1 || report.Findings[0].Problem.String()+" "+report.Findings[0].Kind.String() != tt.want {
 				t.Errorf("findings: %v", report.Findings)
 			}
-			done, err := again.Repair(ctx, report, strata.RepairOptions{})
-			must(t, err)
-			for _, f := range done.Left {
-				t.Errorf("left: %v: %v", f.Finding, f.Err)
-			}
-			after, err := again.Store.Check(ctx, strata.CheckOptions{})
-			must(t, err)
-			wantEqual(t, "findings", []string(nil), found(after.Findings))
+			cures(t, again, report)
 			img, err := again.Image(ctx, id)
 			must(t, err)
 			wantEqual(t, "top layer", b.layers[2], string(img.TopLayer))

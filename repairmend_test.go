@@ -145,14 +145,7 @@ func TestRepairKeepsTheImage(t *testing.T) {
 			if len(report.Findings) == 0 {
 				t.Fatal("nothing was found")
 			}
-			done, err := again.Repair(ctx, report, strata.RepairOptions{})
-			must(t, err)
-			for _, f := range done.Left {
-				t.Errorf("left: %v: %v", f.Finding, f.Err)
-			}
-			after, err := again.Store.Check(ctx, strata.CheckOptions{})
-			must(t, err)
-			wantEqual(t, "findings", []string(nil), found(after.Findings))
+			cures(t, again, report)
 			snap, err := again.Snapshot(ctx)
 			must(t, err)
 			wantEqual(t, "objects", []int{4, 1, 1}, []int{len(snap.Layers), len(snap.Images), len(snap.Containers)})
