@@ -53,11 +53,12 @@ func (p *pin) check(ctx context.Context) (err error) {
 }
 
 // explain returns what went wrong while reading: an ErrVanished if that is the
-// deeper reason for cause.
+// deeper reason for cause, which is only told then and not wrapped: files that go
+// while they are read look like damage, and nobody is to repair them.
 func (p *pin) explain(ctx context.Context, cause error) error {
 	err := p.check(context.WithoutCancel(ctx))
 	if errors.Is(err, ErrVanished) {
-		return fmt.Errorf("%w (%w)", err, cause)
+		return fmt.Errorf("%w (%v)", err, cause) //nolint:errorlint // see above
 	}
 	return cause
 }
