@@ -29,6 +29,8 @@ var jobs = map[string]func(ctx context.Context, s *strata.Store, n int) error{
 	"delete-image":     deleteImageJob,
 	"delete-container": deleteContainerJob,
 	"set-data":         setDataJob,
+	"borrow":           borrowJob,
+	"copy-killed":      copyKilledJob,
 }
 
 // useStore does a user's round several times beside other users, with objects of

@@ -121,12 +121,23 @@ func (s *Store) finish(ctx context.Context) error {
 	if err == nil && pending && !s.gaveUp.Load() {
 		err = s.finishDead(ctx)
 	}
+	if err == nil && !s.gaveUp.Load() {
+		err = s.finishBorrowed(ctx)
+	}
 	if err != nil && ctx.Err() == nil {
 		s.gaveUp.Store(true)
 		s.log.WarnContext(ctx, "changes of killed processes stay unfinished", "error", err)
 		return nil
 	}
 	return err
+}
+
+func (s *Store) finishBorrowed(ctx context.Context) error {
+	pending, err := unfinished.Pending(s.roots.borrowDir(), s.driver.name)
+	if err != nil || !pending {
+		return err
+	}
+	return s.takeAllBack(ctx)
 }
 
 func (s *Store) finishDead(ctx context.Context) (err error) {

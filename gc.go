@@ -51,8 +51,10 @@ type GCFailure struct {
 // 2.9, 3.7); and, beyond those rules, layers that programs registered by chain ID and
 // that nothing holds any more, with no record and no live process to speak for them,
 // and layers that a process made for an image (Draft) and died before that was
-// recorded, or failed, with nothing else that refers to them. All other recorded objects and the engines' own files are never touched, nothing
-// is unmounted, and what is mounted stays. It goes on after a failure and reports it.
+// recorded, or failed, with nothing else that refers to them; and what killed processes
+// were copying into layers (Borrow). All other recorded objects and the engines' own files are
+// never touched, nothing is unmounted but what such processes borrowed, and what is mounted
+// stays. It goes on after a failure and reports it.
 //
 // All locks are held while things are renamed away, not while their bytes are
 // deleted. While any record file is damaged nothing is known to be an orphan: then
@@ -250,6 +252,10 @@ func (c *collector) take(ctx context.Context, i int, o Orphan) error {
 	}
 	if err := faults.Hit("strata.gc.take", o.Path); err != nil {
 		return err
+	}
+	if o.sort == orphanCopy {
+		c.later(i, func() error { return c.store.collectCopy(ctx, o.Path) })
+		return nil
 	}
 	if c.keep != nil {
 		if err := c.keep(o); err != nil {

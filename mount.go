@@ -32,10 +32,14 @@ func (s *Store) Mount(ctx context.Context, nameOrID string, opts MountOptions) (
 		return "", err
 	}
 	path, err := s.layers.Mount(ctx, id, o.with(opts))
+	return path, mountError(nameOrID, err)
+}
+
+func mountError(nameOrID string, err error) error {
 	if errors.Is(err, layer.ErrReadOnlyStore) {
-		return "", fmt.Errorf("mounting read/only store images is not allowed: %w", layer.ErrReadOnlyStore)
+		return fmt.Errorf("mounting read/only store images is not allowed: %w", layer.ErrReadOnlyStore)
 	}
-	return path, known(KindLayer, nameOrID, err)
+	return known(KindLayer, nameOrID, err)
 }
 
 // recorded is what an object's record says about mounting it.
@@ -84,15 +88,20 @@ func (s *Store) recorded(c container.Container) recorded {
 // returns its path. An *UnknownError if there is no such image;
 // layer.ErrUnknown for an image without layers.
 func (s *Store) MountImage(ctx context.Context, nameOrID string, opts MountOptions) (string, error) {
-	img, err := s.Image(ctx, nameOrID)
+	top, err := s.topLayer(ctx, nameOrID)
 	if err != nil {
 		return "", err
 	}
-	if img.TopLayer == "" {
-		return "", fmt.Errorf("image %s has no layer: %w", img.ID, layer.ErrUnknown)
-	}
 	opts.ReadOnly = true
-	return s.layers.Mount(ctx, img.TopLayer, recorded{}.with(opts))
+	return s.layers.Mount(ctx, top, recorded{}.with(opts))
+}
+
+func (s *Store) topLayer(ctx context.Context, image string) (layer.ID, error) {
+	img, err := s.Image(ctx, image)
+	if err == nil && img.TopLayer == "" {
+		err = fmt.Errorf("image %s has no layer: %w", img.ID, layer.ErrUnknown)
+	}
+	return img.TopLayer, err
 }
 
 // UnmountResult says what Unmount found and did.

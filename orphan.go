@@ -44,6 +44,7 @@ const (
 	orphanTemp                     // a pair of the temp-dir scheme
 	orphanStage                    // a stage of data items
 	orphanTree                     // any other directory
+	orphanCopy                     // a note about a copy, with what that left in a layer
 )
 
 // minAge is how long things that are made under no lock that is held here must have
@@ -81,7 +82,7 @@ func (s *Store) orphans(e *exam) ([]Orphan, error) {
 	if err := errors.Join(o.addHidden(), o.addImageStores()); err != nil {
 		return nil, err
 	}
-	for _, scan := range []func() error{o.scanDriver, o.scanLayers, o.scanImages, o.scanContainers, o.scanOwn} {
+	for _, scan := range []func() error{o.scanDriver, o.scanLayers, o.scanImages, o.scanContainers, o.scanOwn, o.scanBorrowed} {
 		if err := scan(); err != nil {
 			return nil, fmt.Errorf("look for orphans: %w", err)
 		}

@@ -21,6 +21,9 @@ func (s *Store) Shutdown(ctx context.Context, force bool) (mounted []layer.ID, e
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
+	if err := s.finish(ctx); err != nil {
+		return nil, err
+	}
 	// Nobody can mount while storage.lock is held, so what is found here is all.
 	held, err := s.storage.Exclusive(ctx)
 	if err != nil {

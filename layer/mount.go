@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stratastore/strata/graphdriver"
 	"github.com/stratastore/strata/internal/faults"
@@ -52,6 +53,9 @@ func (s *Store) mount(ctx context.Context, mounts *recordfile.WriteTx[mountRecor
 		}
 	}
 	m.Count++
+	if opts.Borrower != "" {
+		m.Borrowers = append(slices.Clone(m.Borrowers), opts.Borrower)
+	}
 	if err = setMount(mounts, m); err == nil {
 		err = mounts.Commit(ctx)
 	}
@@ -152,6 +156,7 @@ func (s *Store) unmount(ctx context.Context, mounts *recordfile.WriteTx[mountRec
 		ctx = context.WithoutCancel(ctx) // the count has to follow
 	}
 	m.ID, m.Count = id, m.Count-1
+	m.Borrowers = slices.DeleteFunc(slices.Clone(m.Borrowers), func(b string) bool { return b == opts.Borrower })
 	if err := setMount(mounts, m); err != nil {
 		return false, err
 	}

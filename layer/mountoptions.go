@@ -19,6 +19,9 @@ type MountOptions struct {
 	ReadOnly bool
 	// Volatile asks the kernel to skip syncing where it can.
 	Volatile bool
+	// Borrower, when not "", is saved with the count until the Unmount of the same one, so that
+	// TakeBack knows whether the mount is counted.
+	Borrower string
 }
 
 // driverOptions turns them into the driver's for a layer with that record.
@@ -42,4 +45,6 @@ type UnmountOptions struct {
 	Force bool
 	// Strict makes unmounting a layer that is not mounted an ErrNotMounted instead of success.
 	Strict bool
+	// Borrower is the one of the Mount.
+	Borrower string
 }

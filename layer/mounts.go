@@ -17,6 +17,9 @@ type mountRecord struct {
 	ID    ID     `json:"id"`
 	Path  string `json:"path"`
 	Count int    `json:"count"`
+	// Borrowers are those who have mounted it for the time of a call. Another engine that
+	// counts a mount drops them.
+	Borrowers []string `json:"strata-borrowers,omitempty"`
 }
 
 var (
@@ -74,7 +77,7 @@ func setMount(tx *recordfile.WriteTx[mountRecord], m mountRecord) error {
 		return tx.Insert(0, m)
 	}
 	return tx.Update(string(m.ID), func(r *mountRecord) error {
-		r.Path, r.Count = m.Path, m.Count
+		r.Path, r.Count, r.Borrowers = m.Path, m.Count, m.Borrowers
 		return nil
 	})
 }

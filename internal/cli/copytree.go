@@ -83,14 +83,14 @@ func (m *copyMounts) mount(ctx context.Context, name string, target bool) (*tree
 	} else if target && l.DiffID != "" && !m.c.classic() {
 		m.c.Warn(fmt.Sprintf("layer %s came as a tar: with other files in it, it no longer has its recorded digest", l.ID))
 	}
-	return m.mountWritable(ctx, string(l.ID), mapping)
+	return m.mountWritable(ctx, string(l.ID), mapping, target)
 }
 
 // mountOther mounts a container, or, as a source, an image.
 func (m *copyMounts) mountOther(ctx context.Context, name string, target bool) (*tree, error) {
 	ctr, err := m.store.Container(ctx, name)
 	if err == nil {
-		return m.mountWritable(ctx, string(ctr.ID), ctr.Mapping())
+		return m.mountWritable(ctx, string(ctr.ID), ctr.Mapping(), target)
 	}
 	if !errors.Is(err, errdefs.ErrNotFound) {
 		return nil, &findLayerError{name, err}
@@ -108,23 +108,20 @@ func (m *copyMounts) mountOther(ctx context.Context, name string, target bool) (
 	if err != nil {
 		return nil, err
 	}
-	path, err := m.store.MountImage(ctx, string(img.ID), strata.MountOptions{ReadOnly: true})
-	return m.mounted(string(img.ID), path, top.Mapping(), err)
+	b, err := m.store.BorrowImage(ctx, string(img.ID), strata.BorrowOptions{})
+	return borrowed(b, top.Mapping(), err)
 }
 
-func (m *copyMounts) mountWritable(ctx context.Context, id string, mapping idmap.Mapping) (*tree, error) {
-	path, err := m.store.Mount(ctx, id, strata.MountOptions{})
-	return m.mounted(id, path, mapping, err)
+func (m *copyMounts) mountWritable(ctx context.Context, id string, mapping idmap.Mapping, target bool) (*tree, error) {
+	b, err := m.store.Borrow(ctx, id, strata.BorrowOptions{Into: target})
+	return borrowed(b, mapping, err)
 }
 
-func (m *copyMounts) mounted(id, path string, mapping idmap.Mapping, err error) (*tree, error) {
+func borrowed(b *strata.Borrowed, mapping idmap.Mapping, err error) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tree{path: path, mapping: mapping, unmount: func(ctx context.Context) error {
-		_, err := m.store.Unmount(ctx, id, false)
-		return err
-	}}, nil
+	return &tree{path: b.Path, mapping: mapping, unmount: b.Release}, nil
 }
 
 // close lets go of all trees, also after a cancelled copy.

@@ -248,6 +248,7 @@ func (b *bench) fill() {
 		b.t.Fatal(err)
 	}
 	b.strata("unmount", "work")
+	b.strata("copy", "work:/made", filepath.Join(b.t.TempDir(), "made"))
 }
 
 // copyStore copies both roots from one directory to another, attributes and all.

@@ -198,7 +198,9 @@ func (p *point) compare(when string, got state) {
 		case strings.HasPrefix(key, "mount of "):
 			// A count that nothing is mounted for, or a mount that is not counted, is what
 			// interruptions leave; the next mounting or deletion puts it right.
-			if when == whenDone || when == whenFailed && strings.HasSuffix(now, "live true") && p.verb.settle == nil {
+			// That of a copy goes with it.
+			copied := when != whenFound && p.verb.args[0] == "copy"
+			if when == whenDone || copied || when == whenFailed && strings.HasSuffix(now, "live true") && p.verb.settle == nil {
 				p.breaks("%s: %s is %q, not %q", when, key, now, new)
 			}
 		case key == p.verb.gradual && when != whenDone && now != "" && !strings.Contains(now, "BROKEN"):
@@ -359,8 +361,7 @@ func (x *trial) kill(n int) {
 		f, ok = p.settled(f)
 	}
 	if ok {
-		// What a copy was making in a container or layer is the next copy's to remove.
-		p.leaked = append(p.leaked, p.listing().without("/.strata-copy-").between(p.old, p.new)...)
+		p.leaked = append(p.leaked, p.listing().between(p.old, p.new)...)
 		p.compareOutputs(false)
 		p.again(f)
 	}

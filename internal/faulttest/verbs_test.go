@@ -32,7 +32,6 @@ type verb struct {
 // that a second attempt at something that was done is refused.
 func verbs() []verb {
 	words := func(w ...string) []string { return w }
-	release := words("unmount", "--force", "work")
 	named := [][]string{{"add-names", "--name", "localhost/second:1", "localhost/victim:1"}}
 	twins := [][]string{{"import-layer", "--id", id("twin"), "--file", "@large.tar"}, {"import-layer", "--id", id("other"), "--file", "@large.tar"}}
 	commit := words("commit", "--created", "0", "--name", "localhost/commit:1", "work")
@@ -83,12 +82,13 @@ func verbs() []verb {
 		{name: "applydiff-link", args: words("applydiff", "--file", "@linked.tar", "lone")},
 		{name: "applydiff-mounted", prepare: [][]string{{"mount", "empty"}}, args: words("applydiff", "--file", "@last.tar", "empty"), gradual: "layer " + id("empty")},
 		{name: "applydiff-staging", args: words("applydiff-using-staging-dir", "empty", "@tree"), driver: "overlay"},
-		{name: "copy-new", args: words("copy", "@item", "work:/etc/item"), settle: release},
-		{name: "copy-over", args: words("copy", "@item", "work:/made"), settle: release, gradual: "layer of " + id("work")},
-		{name: "copy-tree", args: words("copy", "@tree", "work:/new"), settle: release, gradual: "layer of " + id("work")},
-		{name: "copy-merge", args: words("copy", "@tree", "work:/etc"), settle: release, gradual: "layer of " + id("work")},
-		{name: "copy-between", args: words("copy", "--chown", "1:2", "keep:/etc", "work:/kept/etc"), settle: words("unmount", "--force", "work", "keep"), gradual: "layer of " + id("work")},
-		{name: "copy-out", args: words("copy", "lone:/opt", "%opt"), settle: words("unmount", "--force", "lone")},
+		{name: "copy-new", args: words("copy", "@item", "work:/etc/item")},
+		{name: "copy-over", args: words("copy", "@item", "work:/made"), gradual: "layer of " + id("work")},
+		{name: "copy-tree", args: words("copy", "@tree", "work:/new"), gradual: "layer of " + id("work")},
+		{name: "copy-merge", args: words("copy", "@tree", "work:/etc"), gradual: "layer of " + id("work")},
+		{name: "copy-between", args: words("copy", "--chown", "1:2", "keep:/etc", "work:/kept/etc"), gradual: "layer of " + id("work")},
+		{name: "copy-out", args: words("copy", "lone:/opt", "%opt")},
+		{name: "copy-mounted", prepare: [][]string{{"mount", "work"}}, args: words("copy", "@tree", "work:/new"), gradual: "layer of " + id("work")},
 		{name: "dedup", prepare: twins, args: words("dedup"), reflinks: true},
 		{name: "create-storage-layer", args: words("create-storage-layer", "--id", id("new"), "lone"), garbage: true},
 		{name: "unmount-again", prepare: [][]string{{"mount", "work"}, {"mount", "work"}}, args: words("unmount", "work")},

@@ -65,8 +65,8 @@ type Options struct {
 // other, and an owner that the target's mapping lacks is an idmap.ErrUnmapped.
 // Sockets are left out. After an error or a cancelled ctx a part may be there of what is
 // merged into a directory, whole files and whole directories; a process that is killed
-// may leave one more with a name of its own (".strata-copy-..."), which the next copy into
-// the same directory removes.
+// may leave one more with a name of its own (".strata-copy-..."), which Leftovers finds and
+// the next copy into the same directory removes.
 func Copy(ctx context.Context, from, to Place, opts Options) error {
 	c := &copier{
 		from: from.Mapping, to: to.Mapping, root: to.Root,

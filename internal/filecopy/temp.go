@@ -16,6 +16,9 @@ import (
 // tempPrefix begins the names of files that have no other one yet.
 const tempPrefix = ".strata-copy-"
 
+// randomLen is how long the random end of such a name is.
+const randomLen = 8
+
 // process is who made such a file: a process's number, the namespace in which that counts,
 // and when it was started, since numbers are used again. The zero value is nobody.
 type process struct {
@@ -53,9 +56,12 @@ func started(pid uint64) (uint64, error) {
 	return strconv.ParseUint(fields[19], 10, 64)
 }
 
+// String is how the process stands in names.
+func (p process) String() string { return fmt.Sprintf("%d-%d-%d", p.space, p.pid, p.started) }
+
 // tempName makes a name that tells whose it is.
 func (p process) tempName() string {
-	return fmt.Sprintf("%s%d-%d-%d-%s", tempPrefix, p.space, p.pid, p.started, rand.Text()[:8])
+	return fmt.Sprintf("%s%s-%s", tempPrefix, p, rand.Text()[:randomLen])
 }
 
 // isDead reports whether a name is that of a file whose maker has ended. Of processes
@@ -67,7 +73,7 @@ func (p process) isDead(name string) bool {
 	}
 	var maker process
 	var random string
-	if n, err := fmt.Sscanf(rest, "%d-%d-%d-%s", &maker.space, &maker.pid, &maker.started, &random); n != 4 || err != nil {
+	if n, err := fmt.Sscanf(rest, "%d-%d-%d-%s", &maker.space, &maker.pid, &maker.started, &random); n != 4 || err != nil || len(random) != randomLen {
 		return false
 	}
 	if maker.space != p.space {

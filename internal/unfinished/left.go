@@ -132,6 +132,9 @@ func (l *Left) add(line []byte) {
 	l.Layers, l.Made = append(l.Layers, c.Layers...), append(l.Made, c.Made...)
 	l.Uses, l.Kept = append(l.Uses, c.Uses...), append(l.Kept, c.Kept...)
 	l.Items = append(l.Items, c.Items...)
+	if c.Mount != nil {
+		l.Mount = c.Mount
+	}
 }
 
 // Keep takes layers out of the drafts that made them: from now on they are somebody's.
@@ -146,7 +149,7 @@ func Keep(dir, driver string, ids ...string) error {
 			return slices.ContainsFunc(l.Made, func(m Made) bool { return m.ID == id })
 		}
 		if slices.ContainsFunc(ids, made) {
-			if err := keep(l, ids); err != nil {
+			if err := Append(l, Change{Draft: l.Draft, Kept: ids}); err != nil {
 				return fmt.Errorf("keep layers: %w", err)
 			}
 		}
@@ -154,8 +157,8 @@ func Keep(dir, driver string, ids ...string) error {
 	return nil
 }
 
-// keep adds a line to somebody's note. The line before may be cut.
-func keep(l Left, ids []string) error {
+// Append adds a line to somebody's note, which may be gone. The line before may be cut.
+func Append(l Left, c Change) error {
 	f, err := os.OpenFile(l.Path, os.O_WRONLY|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // over by now
@@ -163,7 +166,8 @@ func keep(l Left, ids []string) error {
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal(Change{Driver: l.Driver, Draft: l.Draft, Kept: ids})
+	c.Driver = l.Driver
+	line, err := json.Marshal(c)
 	if err == nil {
 		_, err = f.Write(append(append([]byte{'\n'}, line...), '\n'))
 	}

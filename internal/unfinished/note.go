@@ -12,6 +12,9 @@
 // being loaded or built. Their layers may serve others by the time the writer is found
 // dead, so the collection of garbage decides about them, and nobody before it.
 //
+// A mount that lasts as long as a call has a note, too, which its writer's death makes others
+// undo. Their directory is one of its own.
+//
 // Notes about layers are not flushed to disk: what a power cut can lose is only the
 // note, and then a layer too many stays. Those about data items are. A note that a power
 // cut brings back names layers that an image has by then, or that are gone.
@@ -57,6 +60,8 @@ type Change struct {
 	Kept []string `json:"kept,omitempty"`
 	// Items are to be recorded as they are.
 	Items []Item `json:"items,omitempty"`
+	// Mount is how far a mount has come that lasts as long as a call. The last one counts.
+	Mount *Mount `json:"mount,omitempty"`
 	// Sync flushes the note: a data item whose record is about the old one is damage,
 	// unlike a layer too many.
 	Sync bool `json:"-"`
@@ -68,6 +73,27 @@ type Made struct {
 	ID      string    `json:"id"`
 	Created time.Time `json:"created"`
 }
+
+// Mount is a layer's mount that its writer undoes.
+type Mount struct {
+	// Layer is its ID, Boot names the boot in which it is mounted.
+	Layer string `json:"layer"`
+	Boot  string `json:"boot,omitempty"`
+	// Step is how far the writer has come.
+	Step Step `json:"step,omitempty"`
+	// Into: files are copied into the layer, under names at first that name Writer.
+	Into   bool   `json:"into,omitempty"`
+	Writer string `json:"writer,omitempty"`
+}
+
+// Step is how far a mount has come. Without one it may be mounted, and counted or not.
+type Step string
+
+// The steps, in their order: the mount is counted; it is so or not any more.
+const (
+	Mounted    Step = "mounted"
+	Unmounting Step = "unmounting"
+)
 
 // Note is a change under way. Its methods are safe for concurrent use.
 type Note struct {
