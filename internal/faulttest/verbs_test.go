@@ -88,7 +88,6 @@ func verbs() []verb {
 		{name: "copy-merge", args: words("copy", "@tree", "work:/etc"), gradual: "layer of " + id("work")},
 		{name: "copy-between", args: words("copy", "--chown", "1:2", "keep:/etc", "work:/kept/etc"), gradual: "layer of " + id("work")},
 		{name: "copy-out", args: words("copy", "lone:/opt", "%opt")},
-		{name: "copy-mounted", prepare: [][]string{{"mount", "work"}}, args: words("copy", "@tree", "work:/new"), gradual: "layer of " + id("work")},
 		{name: "dedup", prepare: twins, args: words("dedup"), reflinks: true},
 		{name: "create-storage-layer", args: words("create-storage-layer", "--id", id("new"), "lone"), garbage: true},
 		{name: "unmount-again", prepare: [][]string{{"mount", "work"}, {"mount", "work"}}, args: words("unmount", "work")},
@@ -112,6 +111,7 @@ func verbs() []verb {
 		{name: "get-data-file", args: words("get-image-data", "--file", "%item", "bare", "old")},
 		{name: "gc", plant: plantOrphans, args: words("gc")},
 		{name: "check-repair", plant: plantDamage, args: words("check", "--repair"), driver: "overlay"},
+		{name: "copy-mounted", prepare: [][]string{{"mount", "work"}}, args: words("copy", "@tree", "work:/new"), gradual: "layer of " + id("work")},
 	}
 }
 
