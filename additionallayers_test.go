@@ -90,7 +90,7 @@ func TestAdditionalLayer(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(root, "new"), nil, 0o600); err == nil {
 				t.Error("the layer can be written to")
 			}
-			must(t, errOf(s.Unmount(ctx, "add", false)))
+			must(t, errOf(s.Unmount(ctx, "add", strata.UnmountOptions{})))
 			if _, err := s.ApplyDiff(ctx, "add", bytes.NewReader(tar)); !errors.Is(err, errdefs.ErrReadOnly) {
 				t.Errorf("apply: %v", err)
 			}

@@ -131,13 +131,13 @@ func (s *Store) neededIDs(ctx context.Context, opts ContainerOptions) (int, erro
 		n, err := files.size()
 		return max(size, n), err
 	}
-	files.root, err = s.layers.Mount(ctx, top, layer.MountOptions{ReadOnly: true})
+	b, err := s.BorrowImage(ctx, opts.Image, BorrowOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("look at the users of image %s: %w", opts.Image, err)
 	}
+	files.root = b.Path
 	n, err := files.size()
-	_, unmountErr := s.layers.Unmount(context.WithoutCancel(ctx), top, layer.UnmountOptions{})
-	return max(size, n), errors.Join(err, unmountErr)
+	return max(size, n), errors.Join(err, b.Release(context.WithoutCancel(ctx)))
 }
 
 // ownersOf returns the image's top layer ("" for none) and the number of IDs that covers

@@ -126,7 +126,7 @@ func TestAutoRanges(t *testing.T) {
 			root, err := s.Mount(t.Context(), "again", strata.MountOptions{})
 			must(t, err)
 			wantEqual(t, "owner", uint32(100023), uidOf(t, filepath.Join(root, "f")))
-			must(t, errOf(s.Unmount(t.Context(), "again", false)))
+			must(t, errOf(s.Unmount(t.Context(), "again", strata.UnmountOptions{})))
 		})
 	}
 }

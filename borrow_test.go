@@ -62,7 +62,7 @@ func box(t *testing.T, s *storetest.Store) (own layer.ID) {
 	must(t, err)
 	must(t, os.MkdirAll(filepath.Join(path, "etc/sub"), 0o755))
 	must(t, os.WriteFile(filepath.Join(path, "etc/.strata-copy-of-mine"), nil, 0o600))
-	must(t, errOf(s.Unmount(t.Context(), "box", false)))
+	must(t, errOf(s.Unmount(t.Context(), "box", strata.UnmountOptions{})))
 	return c.Layer
 }
 
@@ -127,7 +127,7 @@ func TestKilledCopyIsCollected(t *testing.T) {
 				path, err := s.Mount(t.Context(), "box", strata.MountOptions{})
 				must(t, err)
 				must(t, errOf(os.Lstat(filepath.Join(path, "etc/.strata-copy-of-mine"))))
-				must(t, errOf(s.Unmount(t.Context(), "box", true)))
+				must(t, errOf(s.Unmount(t.Context(), "box", strata.UnmountOptions{Force: true})))
 			})
 		})
 	}
@@ -172,7 +172,7 @@ func TestBorrowKilled(t *testing.T) {
 			t.Logf("%d kills", kills)
 			wantMounts(t, s, "done", others)
 			wantEqual(t, "notes when done", 0, borrowNotes(t, s))
-			must(t, errOf(s.Unmount(t.Context(), "box", true)))
+			must(t, errOf(s.Unmount(t.Context(), "box", strata.UnmountOptions{Force: true})))
 		}
 	})
 }

@@ -147,7 +147,7 @@ func TestDamagedMountCounts(t *testing.T) {
 			must(t, err)
 			wantEqual(t, "count", 1, l.MountCount)
 			wantEqual(t, "path", root, l.MountPath)
-			_, err = s.Unmount(ctx, "con1", false)
+			_, err = s.Unmount(ctx, "con1", strata.UnmountOptions{})
 			must(t, err)
 			snap, err := s.Snapshot(ctx)
 			must(t, err)

@@ -95,7 +95,7 @@ func changeContainer(ctx context.Context, s *strata.Store, name string) error {
 	if err := os.WriteFile(filepath.Join(root, "g"), []byte("12345"), 0o600); err != nil {
 		return err
 	}
-	if res, err := s.Unmount(ctx, name, false); err != nil || res.Mounted {
+	if res, err := s.Unmount(ctx, name, strata.UnmountOptions{}); err != nil || res.Mounted {
 		return fmt.Errorf("unmount: %+v, %w", res, err)
 	}
 	if n, err := s.DiffSize(ctx, name, ""); err != nil || n != 5 {

@@ -25,7 +25,9 @@ func TestDedup(t *testing.T) {
 			graph := filepath.Join(root, driver)
 			s, err := strata.Open(t.Context(), strata.Options{GraphRoot: graph, RunRoot: graph + "-run", Driver: driver})
 			must(t, err)
-			t.Cleanup(func() { must(t, errOf(s.Shutdown(context.WithoutCancel(t.Context()), true))) })
+			t.Cleanup(func() {
+				must(t, errOf(s.Shutdown(context.WithoutCancel(t.Context()), strata.ShutdownOptions{Force: true})))
+			})
 			for _, id := range []string{"one", "two"} {
 				tar := testutil.Tar(t, testutil.Entry{Name: "same", Body: body}, testutil.Entry{Name: "own", Body: id + body[3:]})
 				putTar(t, s, id, tar)

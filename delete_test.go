@@ -218,7 +218,7 @@ func TestDeleteMounted(t *testing.T) {
 		_, err = s.DeleteImage(ctx, "i", strata.DeleteImageOptions{})
 		must(t, err)
 		wantIDs(t, s, nil, nil, nil)
-		mounted, err := s.Shutdown(ctx, false)
+		mounted, err := s.Shutdown(ctx, strata.ShutdownOptions{})
 		if err != nil || len(mounted) != 0 {
 			t.Errorf("still mounted: %v, %v", mounted, err)
 		}

@@ -187,7 +187,7 @@ func TestDeadDraftsInUse(t *testing.T) {
 		},
 		"a mount": func(t *testing.T, s *storetest.Store, top layer.Layer) func() {
 			must(t, errOf(s.Mount(t.Context(), string(top.ID), strata.MountOptions{})))
-			return func() { must(t, errOf(s.Unmount(t.Context(), string(top.ID), false))) }
+			return func() { must(t, errOf(s.Unmount(t.Context(), string(top.ID), strata.UnmountOptions{}))) }
 		},
 		"a live draft's child": func(t *testing.T, s *storetest.Store, top layer.Layer) func() {
 			d := s.Again(t).NewDraft()

@@ -130,7 +130,7 @@ func TestStorageCommandOnStrata(t *testing.T) {
 		if n, err := s.Mounted(ctx, "web"); err != nil || n != 1 {
 			t.Errorf("mounted %d times, %v", n, err)
 		}
-		must(t, errOf(s.Unmount(ctx, "web", false)))
+		must(t, errOf(s.Unmount(ctx, "web", strata.UnmountOptions{})))
 		wantEqual(t, "changes", `Add "/h"`, e.storage("changes", string(c.Layer)))
 		for id, l := range map[string]string{"lay1": "", "lay2": "lay1"} {
 			out := filepath.Join(t.TempDir(), "diff")
@@ -197,7 +197,7 @@ func TestStrataOnStorageCommand(t *testing.T) {
 		if n, err := s.Mounted(ctx, "web"); err != nil || n != 1 {
 			t.Errorf("mounted %d times, %v", n, err)
 		}
-		must(t, errOf(s.Unmount(ctx, "web", false)))
+		must(t, errOf(s.Unmount(ctx, "web", strata.UnmountOptions{})))
 		wantEqual(t, "diff", []string{"d/", "d/.wh.f"}, sorted(tarNames(t, diff(t, s, "web", ""))))
 		must(t, errOf(s.SetNames(ctx, "img1", []string{"other:1"})))
 		wantEqual(t, "names seen by the engine", "other:1", e.storage("get-names", "img1"))

@@ -35,7 +35,7 @@ func exampleStore(ctx context.Context) (s *strata.Store, remove func()) {
 		log.Fatal(err)
 	}
 	return s, func() {
-		if _, err := s.Shutdown(ctx, true); err != nil {
+		if _, err := s.Shutdown(ctx, strata.ShutdownOptions{Force: true}); err != nil {
 			log.Print(err)
 		}
 		if err := s.Close(ctx); err != nil {
@@ -131,7 +131,7 @@ func ExampleStore_Mount() {
 	if err := os.WriteFile(filepath.Join(root, "hello"), []byte("good morning\n"), 0o644); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := s.Unmount(ctx, "greeter", false); err != nil {
+	if _, err := s.Unmount(ctx, "greeter", strata.UnmountOptions{}); err != nil {
 		log.Fatal(err)
 	}
 

@@ -312,13 +312,13 @@ func mountingOps() []walkOp {
 			return errOf(s.MountImage(ctx, imgID, strata.MountOptions{}))
 		}},
 		{name: "unmount", partial: true, before: before, run: func(ctx context.Context, s *strata.Store) error {
-			return errOf(s.Unmount(ctx, conID, false))
+			return errOf(s.Unmount(ctx, conID, strata.UnmountOptions{}))
 		}},
 		{name: "delete mounted container", late: strata.ErrNotAContainer, before: before, partial: true, run: func(ctx context.Context, s *strata.Store) error {
 			return s.DeleteContainer(ctx, conID)
 		}},
 		{name: "shutdown", partial: true, miscounts: true, before: before, run: func(ctx context.Context, s *strata.Store) error {
-			if _, err := s.Shutdown(ctx, true); !isMounted(err) {
+			if _, err := s.Shutdown(ctx, strata.ShutdownOptions{Force: true}); !isMounted(err) {
 				return err
 			}
 			return nil

@@ -147,7 +147,7 @@ func (sc scene) open(t *testing.T, dir string) *storetest.Store {
 func (sc scene) close(t *testing.T, s *storetest.Store) {
 	t.Helper()
 	if sc.driver == "overlay" {
-		if _, err := s.Shutdown(context.Background(), true); err != nil && !isMounted(err) {
+		if _, err := s.Shutdown(context.Background(), strata.ShutdownOptions{Force: true}); err != nil && !isMounted(err) {
 			t.Errorf("shut down: %v", err)
 		}
 	}

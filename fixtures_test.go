@@ -129,12 +129,12 @@ func mountAll(t *testing.T, s *storetest.Store, snap *strata.Snapshot) {
 		if err != nil || !info.IsDir() {
 			t.Errorf("container %s at %s: %v", c.Names, root, err)
 		}
-		must(t, errOf(s.Unmount(t.Context(), string(c.ID), false)))
+		must(t, errOf(s.Unmount(t.Context(), string(c.ID), strata.UnmountOptions{})))
 		must(t, errOf(s.ContainerSize(t.Context(), string(c.ID))))
 	}
 	for _, i := range snap.Images {
 		must(t, errOf(s.MountImage(t.Context(), string(i.ID), strata.MountOptions{})))
-		must(t, errOf(s.Unmount(t.Context(), string(i.ID), false)))
+		must(t, errOf(s.Unmount(t.Context(), string(i.ID), strata.UnmountOptions{})))
 		must(t, errOf(s.ImageSize(t.Context(), string(i.ID))))
 	}
 }
@@ -207,8 +207,8 @@ func TestDamagedFixtures(t *testing.T) {
 		for what, err := range map[string]error{
 			"list":           errOf(s.Layers(t.Context())),
 			"create":         errOf(s.CreateLayer(t.Context(), strata.LayerOptions{})),
-			"shut down":      errOf(s.Shutdown(t.Context(), false)),
-			"force shutdown": errOf(s.Shutdown(t.Context(), true)),
+			"shut down":      errOf(s.Shutdown(t.Context(), strata.ShutdownOptions{})),
+			"force shutdown": errOf(s.Shutdown(t.Context(), strata.ShutdownOptions{Force: true})),
 		} {
 			if !errors.Is(err, errdefs.ErrCorrupt) {
 				t.Errorf("%s: %v, want ErrCorrupt", what, err)
@@ -230,7 +230,7 @@ func TestDamagedFixtures(t *testing.T) {
 		if err != nil || len(all) != 4 {
 			t.Errorf("%d containers, %v", len(all), err)
 		}
-		must(t, errOf(s.Shutdown(t.Context(), true)))
+		must(t, errOf(s.Shutdown(t.Context(), strata.ShutdownOptions{Force: true})))
 	})
 	t.Run("flagged", func(t *testing.T) {
 		s := fixture(t, "damaged-flagged")
@@ -266,8 +266,8 @@ func TestDamagedFixtures(t *testing.T) {
 	t.Run("no links", func(t *testing.T) {
 		s := fixture(t, "damaged-no-links")
 		must(t, errOf(s.Mount(t.Context(), plain, strata.MountOptions{})))
-		must(t, errOf(s.Unmount(t.Context(), plain, false)))
+		must(t, errOf(s.Unmount(t.Context(), plain, strata.UnmountOptions{})))
 		must(t, errOf(s.MountImage(t.Context(), img, strata.MountOptions{})))
-		must(t, errOf(s.Unmount(t.Context(), img, false)))
+		must(t, errOf(s.Unmount(t.Context(), img, strata.UnmountOptions{})))
 	})
 }

@@ -61,7 +61,7 @@ func write(t testing.TB, s *storetest.Store, nameOrID, path, content string) {
 	root, err := s.Mount(t.Context(), nameOrID, strata.MountOptions{})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(root, path), []byte(content), 0o644))
-	_, err = s.Unmount(t.Context(), nameOrID, false)
+	_, err = s.Unmount(t.Context(), nameOrID, strata.UnmountOptions{})
 	must(t, err)
 }
 

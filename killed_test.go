@@ -93,7 +93,7 @@ func hasImage(t *testing.T, s *storetest.Store) {
 func hasContainer(t *testing.T, s *storetest.Store) {
 	t.Helper()
 	must(t, errOf(s.Mount(t.Context(), "new", strata.MountOptions{})))
-	must(t, errOf(s.Unmount(t.Context(), "new", false)))
+	must(t, errOf(s.Unmount(t.Context(), "new", strata.UnmountOptions{})))
 }
 
 func noImage(t *testing.T, s *storetest.Store) {

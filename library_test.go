@@ -131,13 +131,13 @@ func TestUnmountImage(t *testing.T) {
 			must(t, errOf(s.MountImage(ctx, "img", strata.MountOptions{})))
 		}
 		for n, want := range []bool{true, false} {
-			res, err := s.UnmountImage(ctx, "img", false)
+			res, err := s.UnmountImage(ctx, "img", strata.UnmountOptions{})
 			if err != nil || res.Mounted != want || res.Layer != "lay" || res.Kind != strata.KindImage {
 				t.Errorf("unmount %d: %+v, %v", n, res, err)
 			}
 		}
 		for name, want := range map[string]error{"none": image.ErrUnknown, "bare": layer.ErrUnknown} {
-			if _, err := s.UnmountImage(ctx, name, false); !errors.Is(err, want) {
+			if _, err := s.UnmountImage(ctx, name, strata.UnmountOptions{}); !errors.Is(err, want) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -240,7 +240,7 @@ func TestStoresSideBySide(t *testing.T) {
 		info, err := os.Stat(filepath.Join(root, "f"))
 		must(t, err)
 		wantEqual(t, "size", int64(n), info.Size())
-		if _, err := s.Shutdown(t.Context(), true); err == nil {
+		if _, err := s.Shutdown(t.Context(), strata.ShutdownOptions{Force: true}); err == nil {
 			t.Error("shut down while mounted without a word")
 		}
 	}

@@ -61,7 +61,7 @@ func TestLifecycle(t *testing.T) {
 		if got := diff(t, s, "l2", ""); !bytes.Equal(got, testutil.Tar(t, top...)) {
 			t.Errorf("the layer's diff has %d other bytes", len(got))
 		}
-		res, err := s.Unmount(ctx, "box1", false)
+		res, err := s.Unmount(ctx, "box1", strata.UnmountOptions{})
 		if err != nil || res.Mounted || res.Kind != strata.KindContainer || res.Layer != c.Layer {
 			t.Errorf("unmount: %+v, %v", res, err)
 		}

@@ -80,7 +80,7 @@ func TestMappedCopies(t *testing.T) {
 			must(t, err)
 			wantEqual(t, "owners", []string{fmt.Sprint(host), fmt.Sprint(host + 5), fmt.Sprint(host + 1)},
 				[]string{fmt.Sprint(uidOf(t, root)), fmt.Sprint(uidOf(t, filepath.Join(root, "etc/f"))), fmt.Sprint(uidOf(t, filepath.Join(root, "bin/su")))})
-			must(t, errOf(s.Unmount(ctx, id, false)))
+			must(t, errOf(s.Unmount(ctx, id, strata.UnmountOptions{})))
 			if changes, err := s.Changes(ctx, id, ""); err != nil || len(changes) > 0 {
 				t.Errorf("changes of %s: %v, %v", id, changes, err)
 			}
@@ -140,7 +140,7 @@ func TestCopyKeepsItsOriginal(t *testing.T) {
 		root, err := s.Mount(ctx, "child", strata.MountOptions{})
 		must(t, err)
 		wantEqual(t, "tree", []string{"bin", "bin/su", "etc", "etc/f"}, paths(t, root))
-		must(t, errOf(s.Unmount(ctx, "child", false)))
+		must(t, errOf(s.Unmount(ctx, "child", strata.UnmountOptions{})))
 	})
 }
 
@@ -170,14 +170,14 @@ func TestHostIDsOnAMappedImage(t *testing.T) {
 			root, err := s.Mount(ctx, id, strata.MountOptions{})
 			must(t, err)
 			wantEqual(t, "owner in "+id, want, uidOf(t, filepath.Join(root, "f")))
-			must(t, errOf(s.Unmount(ctx, id, false)))
+			must(t, errOf(s.Unmount(ctx, id, strata.UnmountOptions{})))
 		}
 		child, err := s.CreateLayer(ctx, strata.LayerOptions{Parent: "mapped", Mapping: ranges(9000, 100)})
 		must(t, err)
 		root, err := s.Mount(ctx, string(child.ID), strata.MountOptions{})
 		must(t, err)
 		wantEqual(t, "owner in a layer with another mapping", uint32(9007), uidOf(t, filepath.Join(root, "f")))
-		must(t, errOf(s.Unmount(ctx, string(child.ID), false)))
+		must(t, errOf(s.Unmount(ctx, string(child.ID), strata.UnmountOptions{})))
 	})
 }
 
@@ -200,7 +200,7 @@ func TestMappedContainerOnAReadOnlyImage(t *testing.T) {
 		wantEqual(t, "owner", uint32(5005), uidOf(t, filepath.Join(root, "etc/f")))
 		must(t, os.WriteFile(filepath.Join(root, "etc/new"), []byte("x"), 0o600))
 		must(t, os.Chown(filepath.Join(root, "etc/new"), 5003, 5004))
-		must(t, errOf(s.Unmount(ctx, "con", false)))
+		must(t, errOf(s.Unmount(ctx, "con", strata.UnmountOptions{})))
 		var names []string
 		for _, h := range tarEntries(t, diff(t, s, "con", "")) {
 			names = append(names, fmt.Sprintf("%s %d:%d", h.Name, h.Uid, h.Gid))
@@ -311,7 +311,7 @@ func mountedTree(t testing.TB, s *storetest.Store, id string) []string {
 	root, err := s.Mount(t.Context(), id, strata.MountOptions{})
 	must(t, err)
 	lines := testutil.Tree(t, root, testutil.IgnoreRoot, testutil.IgnoreMtime)
-	must(t, errOf(s.Unmount(t.Context(), id, false)))
+	must(t, errOf(s.Unmount(t.Context(), id, strata.UnmountOptions{})))
 	return lines
 }
 

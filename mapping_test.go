@@ -38,7 +38,7 @@ func TestMappedContainerOnFixture(t *testing.T) {
 			wantEqual(t, "owner of etc", uint32(100000), uidOf(t, filepath.Join(root, "etc")))
 			must(t, os.WriteFile(filepath.Join(root, "etc/own"), []byte("x"), 0o600))
 			must(t, os.Chown(filepath.Join(root, "etc/own"), 100007, 100000))
-			must(t, errOf(s.Unmount(ctx, "mapped", false)))
+			must(t, errOf(s.Unmount(ctx, "mapped", strata.UnmountOptions{})))
 			for _, e := range tarEntries(t, diff(t, s, "mapped", "")) {
 				if e.Name == "etc/own" && (e.Uid != 7 || e.Gid != 0) {
 					t.Errorf("owner in the diff is %d:%d, want 7:0", e.Uid, e.Gid)

@@ -115,23 +115,28 @@ type UnmountResult struct {
 	Mounted bool
 }
 
+// UnmountOptions belong to Unmount and UnmountImage.
+type UnmountOptions struct {
+	// Force unmounts whatever the count is.
+	Force bool
+}
+
 // Unmount takes one off the mount count of a container, else a layer, else an
-// image's top layer, and unmounts at zero; with force it unmounts whatever the
-// count is. What is not mounted is success. An *UnknownError about a layer if
-// there is nothing of that name.
-func (s *Store) Unmount(ctx context.Context, nameOrID string, force bool) (UnmountResult, error) {
+// image's top layer, and unmounts at zero. What is not mounted is success. An
+// *UnknownError about a layer if there is nothing of that name.
+func (s *Store) Unmount(ctx context.Context, nameOrID string, opts UnmountOptions) (UnmountResult, error) {
 	res, err := s.unmountable(ctx, nameOrID)
 	if err != nil {
 		return res, err
 	}
-	gone, err := s.layers.Unmount(ctx, res.Layer, layer.UnmountOptions{Force: force})
+	gone, err := s.layers.Unmount(ctx, res.Layer, layer.UnmountOptions{Force: opts.Force})
 	res.Mounted = !gone
 	return res, known(KindLayer, nameOrID, err)
 }
 
 // UnmountImage is Unmount for an image's top layer, as MountImage mounted it. An
 // *UnknownError if there is no such image.
-func (s *Store) UnmountImage(ctx context.Context, nameOrID string, force bool) (UnmountResult, error) {
+func (s *Store) UnmountImage(ctx context.Context, nameOrID string, opts UnmountOptions) (UnmountResult, error) {
 	img, err := s.Image(ctx, nameOrID)
 	if err != nil {
 		return UnmountResult{}, err
@@ -140,7 +145,7 @@ func (s *Store) UnmountImage(ctx context.Context, nameOrID string, force bool) (
 	if img.TopLayer == "" {
 		return res, fmt.Errorf("image %s has no layer: %w", img.ID, layer.ErrUnknown)
 	}
-	gone, err := s.layers.Unmount(ctx, img.TopLayer, layer.UnmountOptions{Force: force})
+	gone, err := s.layers.Unmount(ctx, img.TopLayer, layer.UnmountOptions{Force: opts.Force})
 	res.Mounted = !gone
 	return res, err
 }

@@ -39,7 +39,7 @@ func TestMountCounts(t *testing.T) {
 			}
 		}
 		for i, want := range []bool{true, true, false} {
-			res, err := s.Unmount(ctx, "lay", false)
+			res, err := s.Unmount(ctx, "lay", strata.UnmountOptions{})
 			if err != nil || res.Mounted != want {
 				t.Errorf("unmount %d: mounted %t, %v; want %t", i, res.Mounted, err, want)
 			}
@@ -47,7 +47,7 @@ func TestMountCounts(t *testing.T) {
 		if n, err := other.Mounted(ctx, "lay"); err != nil || n != 0 {
 			t.Errorf("count %d, %v after the last unmount", n, err)
 		}
-		res, err := s.Unmount(ctx, "lay", false)
+		res, err := s.Unmount(ctx, "lay", strata.UnmountOptions{})
 		if err != nil || res.Mounted {
 			t.Errorf("unmount what is not mounted: %+v, %v", res, err)
 		}
@@ -55,7 +55,7 @@ func TestMountCounts(t *testing.T) {
 			_, err := s.Mount(ctx, "lay", strata.MountOptions{})
 			must(t, err)
 		}
-		res, err = s.Unmount(ctx, "lay", true)
+		res, err = s.Unmount(ctx, "lay", strata.UnmountOptions{Force: true})
 		if err != nil || res.Mounted {
 			t.Errorf("unmount by force: %+v, %v", res, err)
 		}
@@ -72,7 +72,7 @@ func TestUnmountCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		defer faults.Enable(faults.Rule{Point: "atomicfile.create", Under: s.RunRoot(), Times: 1, Do: cancel})()
-		must(t, errOf(s.Unmount(ctx, "con", false)))
+		must(t, errOf(s.Unmount(ctx, "con", strata.UnmountOptions{})))
 		report, err := s.Store.Check(t.Context(), strata.CheckOptions{})
 		must(t, err)
 		wantEqual(t, "findings", []string(nil), found(report.Findings))
@@ -91,7 +91,7 @@ func TestMountErrors(t *testing.T) {
 				t.Errorf("mounted %s: %v", name, err)
 			}
 		}
-		if _, err := s.Unmount(ctx, "none", false); !errors.Is(err, layer.ErrUnknown) || err.Error() != "layer not known" {
+		if _, err := s.Unmount(ctx, "none", strata.UnmountOptions{}); !errors.Is(err, layer.ErrUnknown) || err.Error() != "layer not known" {
 			t.Errorf("unmount none: %v", err)
 		}
 		if _, err := s.MountImage(ctx, "none", strata.MountOptions{}); !errors.Is(err, image.ErrUnknown) || err.Error() != `locating image with ID "none": image not known` {
@@ -119,7 +119,7 @@ func TestMountImage(t *testing.T) {
 				t.Error("the mounted image can be written")
 			}
 		}
-		res, err := s.Unmount(ctx, "img", false)
+		res, err := s.Unmount(ctx, "img", strata.UnmountOptions{})
 		if err != nil || res.Kind != strata.KindImage || res.Mounted || res.Layer != "lay" {
 			t.Errorf("unmount: %+v, %v", res, err)
 		}
@@ -137,20 +137,20 @@ func TestShutdown(t *testing.T) {
 		}
 		const text = "a layer is mounted: layer is in use by a container"
 		for _, force := range []bool{false, true} {
-			mounted, err := s.Shutdown(ctx, force)
+			mounted, err := s.Shutdown(ctx, strata.ShutdownOptions{Force: force})
 			if !errors.Is(err, layer.ErrUsedByContainer) || !errors.Is(err, errdefs.ErrInUse) || err.Error() != text {
 				t.Errorf("force %t: %v", force, err)
 			}
 			wantEqual(t, "mounted", []layer.ID{"lay"}, mounted)
 		}
-		mounted, err := s.Shutdown(ctx, true)
+		mounted, err := s.Shutdown(ctx, strata.ShutdownOptions{Force: true})
 		if err != nil || len(mounted) != 0 {
 			t.Errorf("again: %v, %v", mounted, err)
 		}
 		for _, st := range []*storetest.Store{s, other} { // both notice and set the driver up again
 			_, err := st.Mount(ctx, "lay", strata.MountOptions{})
 			must(t, err)
-			_, err = st.Unmount(ctx, "lay", false)
+			_, err = st.Unmount(ctx, "lay", strata.UnmountOptions{})
 			must(t, err)
 		}
 	})
@@ -166,7 +166,7 @@ func TestShutdownOfWhatIsOnlyCounted(t *testing.T) {
 	must(t, err)
 	must(t, mountapi.Detach(root))
 	for _, force := range []bool{false, true} {
-		if mounted, err := s.Shutdown(ctx, force); err != nil || len(mounted) != 0 {
+		if mounted, err := s.Shutdown(ctx, strata.ShutdownOptions{Force: force}); err != nil || len(mounted) != 0 {
 			t.Errorf("force %t: %v, %v", force, mounted, err)
 		}
 		l, err := s.Layer(ctx, "lay")

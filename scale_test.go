@@ -76,7 +76,7 @@ func TestTenThousandLayers(t *testing.T) {
 	if first > 5*time.Second {
 		t.Errorf("open and one layer took %v", first)
 	}
-	must(t, errOf(s.Shutdown(t.Context(), true)))
+	must(t, errOf(s.Shutdown(t.Context(), strata.ShutdownOptions{Force: true})))
 }
 
 func BenchmarkOpenTenThousandLayers(b *testing.B) {

@@ -109,7 +109,7 @@ func TestAdditionalStore(t *testing.T) {
 		root, err := s.Mount(ctx, "box", strata.MountOptions{})
 		must(t, err)
 		wantEqual(t, "tree", []string{"f", "g"}, paths(t, root))
-		must(t, errOf(s.Unmount(ctx, "box", false)))
+		must(t, errOf(s.Unmount(ctx, "box", strata.UnmountOptions{})))
 		wantEqual(t, "diff of a read-only layer", []string{"f"}, tarNames(t, diff(t, s, "ro-layer", "")))
 
 		// Naming copies the image into the written store.
@@ -140,7 +140,7 @@ func TestAdditionalStoreOnReadOnlyMount(t *testing.T) {
 		ctx := t.Context()
 		importLayer(t, below, "ro-layer", "", testutil.Entry{Name: "f", Body: "below"})
 		createImage(t, below, "ro-image", "ro-layer", "ro:1")
-		must(t, errOf(below.Shutdown(ctx, false)))
+		must(t, errOf(below.Shutdown(ctx, strata.ShutdownOptions{})))
 		readOnly := t.TempDir()
 		must(t, unix.Mount(below.GraphRoot(), readOnly, "", unix.MS_BIND, ""))
 		t.Cleanup(func() { must(t, unix.Unmount(readOnly, 0)) })
@@ -150,13 +150,13 @@ func TestAdditionalStoreOnReadOnlyMount(t *testing.T) {
 		root, err := s.Mount(ctx, "box", strata.MountOptions{})
 		must(t, err)
 		wantEqual(t, "tree", []string{"f"}, paths(t, root))
-		must(t, errOf(s.Unmount(ctx, "box", false)))
+		must(t, errOf(s.Unmount(ctx, "box", strata.UnmountOptions{})))
 		must(t, errOf(s.MountImage(ctx, "ro:1", strata.MountOptions{})))
-		must(t, errOf(s.Unmount(ctx, "ro:1", false)))
+		must(t, errOf(s.Unmount(ctx, "ro:1", strata.UnmountOptions{})))
 		must(t, errOf(s.AddNames(ctx, "ro-image", []string{"mine:1"})))
 		wantEqual(t, "diff", []string{"f"}, tarNames(t, diff(t, s, "ro-layer", "")))
 		must(t, s.DeleteContainer(ctx, "box"))
-		must(t, errOf(s.Shutdown(ctx, false)))
+		must(t, errOf(s.Shutdown(ctx, strata.ShutdownOptions{})))
 	})
 }
 
@@ -210,7 +210,7 @@ func TestSeparateImageStore(t *testing.T) {
 		alone := storetest.Open(t, strata.Options{GraphRoot: opts.ImageStore, RunRoot: filepath.Join(t.TempDir(), "run"), Driver: d})
 		wantIDs(t, alone, []string{"new-layer"}, []string{"new-image"}, nil)
 		must(t, errOf(alone.Mount(ctx, "new-layer", strata.MountOptions{})))
-		must(t, errOf(alone.Unmount(ctx, "new-layer", false)))
+		must(t, errOf(alone.Unmount(ctx, "new-layer", strata.UnmountOptions{})))
 		// What the graph root had before stays visible and can go.
 		removed, err := s.DeleteImage(ctx, "old-image", strata.DeleteImageOptions{})
 		must(t, err)

@@ -11,13 +11,19 @@ import (
 	"github.com/stratastore/strata/lockfile"
 )
 
+// ShutdownOptions belong to Shutdown.
+type ShutdownOptions struct {
+	// Force unmounts what is mounted, whatever the counts, and clears the counts of what
+	// is not.
+	Force bool
+}
+
 // Shutdown releases the driver for all processes: the private mount of its home
 // goes. It returns the layers that were mounted, in listing order, together with a
-// *MountedError: without force nothing has happened then; with force they have
-// been unmounted, whatever their counts, and the store is shut down; counts of what is
-// not mounted go, too. Other processes that have the store open notice and set their
-// driver up again.
-func (s *Store) Shutdown(ctx context.Context, force bool) (mounted []layer.ID, err error) {
+// *MountedError: without Force nothing has happened then; with it they have
+// been unmounted, and the store is shut down. Other processes that have the store open
+// notice and set their driver up again.
+func (s *Store) Shutdown(ctx context.Context, opts ShutdownOptions) (mounted []layer.ID, err error) {
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -31,17 +37,17 @@ func (s *Store) Shutdown(ctx context.Context, force bool) (mounted []layer.ID, e
 	}
 	defer func() { err = errors.Join(err, held.Unlock()) }()
 	mounted, counted, err := s.layers.MountedLayers(ctx)
-	if err != nil && force {
+	if err != nil && opts.Force {
 		// Records that can not be read must not keep the driver's home mounted.
 		return nil, errors.Join(err, s.releaseDriver(ctx, held))
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(mounted) > 0 && !force {
+	if len(mounted) > 0 && !opts.Force {
 		return mounted, &MountedError{Layers: mounted}
 	}
-	if !force {
+	if !opts.Force {
 		counted = nil // others may know more of them
 	}
 	for _, id := range slices.Concat(mounted, counted) {

@@ -109,7 +109,7 @@ func TestUsage(t *testing.T) {
 		wantLikeDu(t, s, use(t, s))
 		must(t, os.WriteFile(filepath.Join(root, "while mounted"), []byte(body(500<<10)), 0o600))
 		wantLikeDu(t, s, use(t, s))
-		must(t, errOf(s.Unmount(ctx, "con1", false)))
+		must(t, errOf(s.Unmount(ctx, "con1", strata.UnmountOptions{})))
 
 		_, others := litter(t, s)
 		dirty := use(t, s)

@@ -34,7 +34,7 @@ func builtOn(t *testing.T) *storetest.Store {
 	if err := os.WriteFile(filepath.Join(dir, "etc/new"), []byte("new"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Unmount(t.Context(), "c", false); err != nil {
+	if _, err := s.Unmount(t.Context(), "c", strata.UnmountOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -60,7 +60,7 @@ func TestCommitWithAnEpochIsReproducible(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(dir, "etc/new")); err != nil || !info.ModTime().Equal(epoch) {
 			t.Errorf("etc/new: %v, %v; want %v", info.ModTime(), err, epoch)
 		}
-		if _, err := s.Unmount(t.Context(), string(out.ID), false); err != nil {
+		if _, err := s.Unmount(t.Context(), string(out.ID), strata.UnmountOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(1100 * time.Millisecond) // diffs have whole seconds

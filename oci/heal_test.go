@@ -123,7 +123,7 @@ func TestLoadAgainWhileMounted(t *testing.T) {
 		if !errors.Is(err, layer.ErrMounted) || errdefs.Hint(err) == "" {
 			t.Errorf("while mounted: %v, hint %q", err, errdefs.Hint(err))
 		}
-		if _, err := s.Unmount(t.Context(), "c", false); err != nil {
+		if _, err := s.Unmount(t.Context(), "c", strata.UnmountOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if again, err := load(t, s, path, oci.LoadOptions{}); err != nil || again[0].HealedLayers != 1 {

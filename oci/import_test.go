@@ -42,7 +42,7 @@ func TestImportAndCommit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Unmount(t.Context(), string(c.ID), false); err != nil {
+			if _, err := s.Unmount(t.Context(), string(c.ID), strata.UnmountOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			mounted, err := s.MountImage(t.Context(), string(out.ID), strata.MountOptions{ReadOnly: true})
@@ -52,7 +52,7 @@ func TestImportAndCommit(t *testing.T) {
 			if diff := cmp.Diff(want, testutil.Tree(t, mounted, testutil.IgnoreRoot, testutil.CoarseMtime)); diff != "" {
 				t.Errorf("the committed image's tree (-container +image):\n%s", diff)
 			}
-			if _, err := s.Unmount(t.Context(), string(out.ID), false); err != nil {
+			if _, err := s.Unmount(t.Context(), string(out.ID), strata.UnmountOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			if got := s.Tars(t, "localhost/app:1"); len(got) != 2 || !bytes.Equal(got[0], base) {

@@ -83,7 +83,7 @@ func (b *builder) run(ctx context.Context, id string, steps []step) (edit func(*
 		return nil, err
 	}
 	defer func() {
-		_, unmounted := b.store.Unmount(context.WithoutCancel(ctx), id, false)
+		_, unmounted := b.store.Unmount(context.WithoutCancel(ctx), id, strata.UnmountOptions{})
 		err = errors.Join(err, unmounted)
 	}()
 	var changes []oci.Change

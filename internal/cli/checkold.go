@@ -43,7 +43,7 @@ func oldCheck(ctx context.Context, c *Call, f *checkFlags) error {
 
 // oldShutdown lets go of the store, and says so when that unmounted layers.
 func oldShutdown(ctx context.Context, c *Call, store *strata.Store) {
-	if _, err := store.Shutdown(context.WithoutCancel(ctx), true); err != nil {
+	if _, err := store.Shutdown(context.WithoutCancel(ctx), strata.ShutdownOptions{Force: true}); err != nil {
 		_, _ = fmt.Fprintf(c.env.Stderr, "shutdown: %s\n", classicText(err))
 	}
 }

@@ -107,7 +107,7 @@ func unmount(ctx context.Context, c *Call, store *strata.Store, force bool) erro
 	var gone []string
 	var states []mountState
 	for _, arg := range c.Args {
-		r, err := store.Unmount(ctx, c.object(ctx, store, arg), force)
+		r, err := store.Unmount(ctx, c.object(ctx, store, arg), strata.UnmountOptions{Force: force})
 		s := mountState{ID: arg}
 		switch {
 		case err != nil:

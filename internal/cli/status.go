@@ -58,7 +58,7 @@ func shutdownVerb() *Verb {
 }
 
 func shutdown(ctx context.Context, c *Call, store *strata.Store, force bool) error {
-	_, err := store.Shutdown(ctx, force)
+	_, err := store.Shutdown(ctx, strata.ShutdownOptions{Force: force})
 	var busy *strata.MountedError
 	switch {
 	case err == nil:

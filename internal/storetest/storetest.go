@@ -104,7 +104,7 @@ func (s *Store) Tolerate() { s.tolerant = true }
 func (s *Store) finish() {
 	ctx := context.WithoutCancel(s.t.Context())
 	s.Check(ctx)
-	if _, err := s.Shutdown(ctx, true); err != nil {
+	if _, err := s.Shutdown(ctx, strata.ShutdownOptions{Force: true}); err != nil {
 		s.t.Logf("shut down: %v", err) // mounts that the test left
 	}
 	if err := s.Close(ctx); err != nil {
