@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -129,5 +130,32 @@ func TestSaveLeavesNothingBehind(t *testing.T) {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// TestSaveNamesWithoutATag: a store may call an image whatever it likes, and a docker-archive
+// has no place for all of that.
+func TestSaveNamesWithoutATag(t *testing.T) {
+	base, _ := twoLayers(t)
+	s := storetest.New(t, "vfs")
+	loaded, err := load(t, s, pack(t, dockerFiles(t, []string{"app:1"}, base), nil), oci.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := string(loaded[0].ID)
+	others := []string{"plain", "localhost:5000/port", "no reference:", "app@sha256:" + id}
+	if _, err := s.AddNames(t.Context(), id, others); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "out")
+	if err := oci.SaveFile(t.Context(), s, path, []oci.Selected{{Image: id}}, oci.SaveOptions{Format: oci.DockerArchive}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := load(t, storetest.New(t, "vfs"), path, oci.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := again[0].Names; !slices.Equal(names, []string{"docker.io/library/app:1"}) {
+		t.Errorf("loaded as %q", names)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/distribution/reference"
+
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/layer"
@@ -32,7 +34,7 @@ func (s *saver) dockerArchive(ctx context.Context, plans []plan) error {
 		}
 		items = append(items, item)
 		for _, tag := range item.RepoTags {
-			at := strings.LastIndexByte(tag, ':')
+			at := strings.LastIndexByte(tag, ':') // they all have one, see tagged
 			repo, version := tag[:at], tag[at+1:]
 			if repositories[repo] == nil {
 				repositories[repo] = map[string]string{}
@@ -51,11 +53,23 @@ func (s *saver) dockerArchive(ctx context.Context, plans []plan) error {
 	return errors.Join(s.file(dockerIndex, list), s.file("repositories", old))
 }
 
+// tagged reports whether the format has a place for a name: not for digests, nor for what a
+// store may call an image that is no reference or has no tag.
+func tagged(name string) bool {
+	ref, err := reference.Parse(name)
+	if err != nil {
+		return false
+	}
+	_, hasTag := ref.(reference.NamedTagged)
+	_, hasDigest := ref.(reference.Digested)
+	return hasTag && !hasDigest
+}
+
 func (s *saver) dockerImage(ctx context.Context, p plan) (dockerItem, error) {
 	config := blobDescriptor(dockerConfig, p.config)
 	item := dockerItem{Config: config.Digest.Encoded() + ".json", RepoTags: []string{}, Layers: []string{}}
 	for _, name := range p.names {
-		if !strings.Contains(name, "@") { // the format has no place for digests
+		if tagged(name) {
 			item.RepoTags = append(item.RepoTags, name)
 		}
 	}
