@@ -87,7 +87,7 @@ func (c *copier) node(in *rootfd.Dir, base string, st unix.Stat_t, out *rootfd.D
 	case unix.S_IFLNK:
 		target, err := in.Readlink(base)
 		if err != nil {
-			return err
+			return moved(err)
 		}
 		if err := out.Symlink(target, name); err != nil {
 			return err
@@ -135,12 +135,12 @@ func (c *copier) regular(ctx context.Context, in *rootfd.Dir, base string, st un
 	// Without O_NONBLOCK a fifo that takes the file's place would hold the copy up.
 	fd, err := in.Open(base, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return err
+		return moved(err)
 	}
 	src := os.NewFile(uintptr(fd), base)
 	defer src.Close() // read only: nothing to lose
 	if now, err := fd.Stat(); err != nil || inodeOf(now) != inodeOf(st) {
-		return errors.Join(err, fmt.Errorf("replaced while it was copied: %w", unix.ESTALE))
+		return errors.Join(err, errMoved)
 	}
 	named := func(as string) error {
 		to, err := out.Create(as, 0o600)

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/internal/faults"
 	"github.com/stratastore/strata/internal/idmap"
 	"github.com/stratastore/strata/internal/rootfd"
 )
@@ -30,9 +31,14 @@ var (
 	ErrOverDirectory = errdefs.New(errdefs.ErrExists, "a directory is in the way")
 	// ErrNotDirectory: a directory was to be copied over something else.
 	ErrNotDirectory = errdefs.New(errdefs.ErrExists, "what is there is not a directory")
+	// ErrReplaced: what was to be copied was removed, or replaced again and again.
+	ErrReplaced = errdefs.New(errdefs.ErrNotFound, "replaced while it was copied")
 	// ErrIntoItself: the target lies inside of the directory that is copied.
 	ErrIntoItself = errdefs.New(errdefs.ErrInvalid, "the target is inside of the source")
 )
+
+// errMoved is an ErrReplaced about which nothing was done yet: looking again may help.
+var errMoved = fmt.Errorf("%w", ErrReplaced)
 
 // Place is one end of a copy.
 type Place struct {
@@ -63,7 +69,8 @@ type Options struct {
 // Kept are content, modes, times, hard links within the source, device numbers,
 // file capabilities and user.* attributes; owners move from the one mapping to the
 // other, and an owner that the target's mapping lacks is an idmap.ErrUnmapped.
-// Sockets are left out. After an error or a cancelled ctx a part may be there of what is
+// Sockets are left out, and so is what vanishes from a directory while that is copied; what
+// is replaced is copied as it is then. After an error or a cancelled ctx a part may be there of what is
 // merged into a directory, whole files and whole directories; a process that is killed
 // may leave one more with a name of its own (".strata-copy-..."), which Leftovers finds and
 // the next copy into the same directory removes.
@@ -206,6 +213,9 @@ func (c *copier) entry(ctx context.Context, in *rootfd.Dir, base string, st unix
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := faults.Hit("filecopy.entry", where); err != nil {
+		return err
+	}
 	if kind(st) == unix.S_IFDIR {
 		return c.directory(ctx, in, base, st, out, name, where)
 	}
@@ -224,7 +234,12 @@ func (c *copier) directory(ctx context.Context, in *rootfd.Dir, base string, st 
 	if c.top != nil && *c.top == inodeOf(st) {
 		return fmt.Errorf("/%s: %w", where, ErrIntoItself)
 	}
-	fill := func(as string) error { return c.fillDirectory(ctx, in, base, out, as, where, nil) }
+	src, err := in.OpenDir(base)
+	if err != nil {
+		return fmt.Errorf("/%s: %w", where, moved(err))
+	}
+	defer src.Release()
+	fill := func(as string) error { return c.fillDirectory(ctx, src, out, as, where, nil) }
 	old, err := out.Lstat(name)
 	switch {
 	case err == nil && kind(old) == unix.S_IFDIR:
@@ -238,7 +253,7 @@ func (c *copier) directory(ctx context.Context, in *rootfd.Dir, base string, st 
 		if err := out.Mkdir(as, 0o700); err != nil {
 			return fmt.Errorf("/%s: %w", where, err)
 		}
-		return c.fillDirectory(ctx, in, base, out, as, where, &st)
+		return c.fillDirectory(ctx, src, out, as, where, &st)
 	}
 	if c.made != "" {
 		return fill(name)
@@ -253,12 +268,7 @@ func (c *copier) directory(ctx context.Context, in *rootfd.Dir, base string, st 
 
 // fillDirectory copies what is in a directory; attributes, when not nil, are those that the
 // target gets when that is done.
-func (c *copier) fillDirectory(ctx context.Context, in *rootfd.Dir, base string, out *rootfd.Dir, name, where string, attributes *unix.Stat_t) error {
-	src, err := in.OpenDir(base)
-	if err != nil {
-		return fmt.Errorf("/%s: %w", where, err)
-	}
-	defer src.Release()
+func (c *copier) fillDirectory(ctx context.Context, src, out *rootfd.Dir, name, where string, attributes *unix.Stat_t) error {
 	dst, err := out.OpenDir(name)
 	if err != nil {
 		return fmt.Errorf("/%s: %w", where, err)
@@ -284,10 +294,37 @@ func (c *copier) content(ctx context.Context, src, dst *rootfd.Dir, where string
 		c.top = &top
 	}
 	return src.EachName(func(base string) error {
-		st, err := src.Lstat(base)
-		if err != nil {
-			return fmt.Errorf("/%s: %w", path.Join(where, base), err)
-		}
-		return c.entry(ctx, src, base, st, dst, base, path.Join(where, base))
+		return c.listed(ctx, src, base, dst, path.Join(where, base))
 	})
+}
+
+// entryTries bounds how often a file is copied anew that is replaced meanwhile.
+const entryTries = 5
+
+// listed copies what a directory has under a name, if it still has it. An overlay lists the
+// whiteouts of a directory with nothing below it, too, and has nothing under their names.
+func (c *copier) listed(ctx context.Context, src *rootfd.Dir, base string, dst *rootfd.Dir, where string) error {
+	for range entryTries {
+		st, err := src.Lstat(base)
+		if errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("/%s: %w", where, err)
+		}
+		if err := c.entry(ctx, src, base, st, dst, base, where); !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+	return fmt.Errorf("/%s: %w", where, ErrReplaced)
+}
+
+// moved is an errMoved for what can not be opened as that which it was a moment ago.
+func moved(err error) error {
+	for _, sign := range []error{unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EINVAL} {
+		if errors.Is(err, sign) {
+			return fmt.Errorf("%w (%w)", errMoved, err)
+		}
+	}
+	return err
 }
