@@ -132,13 +132,14 @@ func (d *driver) sameLayers(ctx context.Context, a, b []linkID) (bool, error) {
 
 // resolve finds the layer that a link leads to, in the order of the homes (on-disk format,
 // 4.3). When no home has the link, those that may be written to are mended and looked at
-// again, and read-only ones are searched by the layers' own notes.
+// again, and read-only ones are searched by the layers' own notes. The caller may hold no
+// lock that keeps others from creating and deleting layers.
 func (d *driver) resolve(ctx context.Context, link linkID) (ancestor, error) {
 	a, err := d.follow(link)
 	if a.id != "" || err != nil {
 		return a, err
 	}
-	if err := d.mendLinks(ctx); err != nil {
+	if err := d.mendLinks(ctx, false); err != nil {
 		return ancestor{}, err
 	}
 	if a, err = d.follow(link); a.id != "" || err != nil {

@@ -18,7 +18,7 @@ import (
 // Call it when a method returned an errdefs.ErrCorrupt, while nobody else can create or
 // delete layers.
 func (d *driver) Heal(ctx context.Context, chain []graphdriver.ID) (changed bool, err error) {
-	if err := d.mendLinks(ctx); err != nil {
+	if err := d.mendLinks(ctx, true); err != nil {
 		return false, err
 	}
 	h := healer{driver: d}

@@ -9,25 +9,27 @@ import (
 	"slices"
 
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/faults"
 )
 
 // mendLinks makes the symbolic links and "link" files of the writable homes agree again
 // (on-disk format, 4.4): links of another form go, missing links are made, and a layer whose
 // own note is missing or wrong gets the name of a link that leads to it. It can run
-// beside other processes that do the same.
-func (d *driver) mendLinks(ctx context.Context) error {
+// beside other processes that do the same. Without notes the layers' own notes stay as they
+// are, and it can run beside the creation and deletion of layers, too.
+func (d *driver) mendLinks(ctx context.Context, notes bool) error {
 	for _, h := range d.homes {
 		if h.ReadOnly() {
 			continue
 		}
-		if err := d.mendLinksOf(ctx, h); err != nil {
+		if err := d.mendLinksOf(ctx, h, notes); err != nil {
 			return fmt.Errorf("mend links in %s: %w", h.linkDir(), err)
 		}
 	}
 	return nil
 }
 
-func (d *driver) mendLinksOf(ctx context.Context, h home) error {
+func (d *driver) mendLinksOf(ctx context.Context, h home, notes bool) error {
 	if err := mkdir(h.linkDir(), 0o755); err != nil {
 		return err
 	}
@@ -49,7 +51,7 @@ func (d *driver) mendLinksOf(ctx context.Context, h home) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := d.mendLink(ctx, h.layer(id), names[id]); err != nil {
+		if err := d.mendLink(ctx, h.layer(id), names[id], notes); err != nil {
 			return err
 		}
 	}
@@ -58,7 +60,7 @@ func (d *driver) mendLinksOf(ctx context.Context, h home) error {
 
 // mendLink mends one layer; names are those of the links that lead to it. Layers above may know
 // it by any of its names, so links are only added.
-func (d *driver) mendLink(ctx context.Context, l layerDir, names []linkID) error {
+func (d *driver) mendLink(ctx context.Context, l layerDir, names []linkID, notes bool) error {
 	own, err := l.link()
 	if err != nil && ignoreDamage(err) != nil {
 		return err
@@ -68,8 +70,8 @@ func (d *driver) mendLink(ctx context.Context, l layerDir, names []linkID) error
 		return nil
 	case err == nil:
 		d.log.WarnContext(ctx, "made a layer's lost link again", "layer", l.id, "link", own)
-		return symlink(l, own)
-	case len(names) > 0:
+		return symlinkToLiving(l, own)
+	case notes && len(names) > 0:
 		d.log.WarnContext(ctx, "wrote a layer's lost link name again", "layer", l.id, "link", names[0])
 		return d.writeNote(l.path("link"), string(names[0]))
 	}
@@ -88,7 +90,7 @@ func (d *driver) linkOf(ctx context.Context, l layerDir) (linkID, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := d.mendLink(ctx, l, names[l.id]); err != nil {
+	if err := d.mendLink(ctx, l, names[l.id], true); err != nil {
 		return "", err
 	}
 	if len(names[l.id]) > 0 {
@@ -96,7 +98,7 @@ func (d *driver) linkOf(ctx context.Context, l layerDir) (linkID, error) {
 	}
 	link = newLinkID()
 	d.log.WarnContext(ctx, "gave a layer without link a new one", "layer", l.id, "link", link)
-	if err := symlink(l, link); err != nil {
+	if err := symlinkToLiving(l, link); err != nil {
 		return "", err
 	}
 	return link, d.writeNote(l.path("link"), string(link))
@@ -116,6 +118,22 @@ func symlink(l layerDir, link linkID) error {
 		if text, readErr := os.Readlink(path); readErr == nil && text == target(l.id) {
 			return nil
 		}
+	}
+	return err
+}
+
+// symlinkToLiving is symlink for a layer that may be deleted meanwhile: its link must not
+// outlive it. Who deletes a layer removes its link once more when its directory has gone.
+func symlinkToLiving(l layerDir, link linkID) error {
+	if err := faults.Hit("overlay.mend.link", l.home.path); err != nil {
+		return err
+	}
+	if err := symlink(l, link); err != nil {
+		return err
+	}
+	exists, err := l.exists()
+	if err == nil && !exists {
+		err = removeLink(l, link)
 	}
 	return err
 }

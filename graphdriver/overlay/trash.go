@@ -103,7 +103,11 @@ func (d *driver) trash(ctx context.Context, l layerDir) (removeTree func() error
 	if err := faults.Hit("overlay.unlink", l.home.path); err != nil {
 		return nil, err
 	}
-	if err := d.removeLinks(l); err != nil {
+	links, err := linksTo(l)
+	if err == nil {
+		err = removeLinks(l, links)
+	}
+	if err != nil {
 		return nil, err
 	}
 	d.releaseAdditional(ctx, l)
@@ -121,6 +125,9 @@ func (d *driver) trash(ctx context.Context, l layerDir) (removeTree func() error
 		_, err := temp.Trash(l.dir())
 		return err
 	})
+	if err == nil {
+		err = removeLinks(l, links) // who stages a layer mends links, and knows of no deletion
+	}
 	if err != nil {
 		return nil, errors.Join(err, temp.Close())
 	}
@@ -130,22 +137,23 @@ func (d *driver) trash(ctx context.Context, l layerDir) (removeTree func() error
 	return temp.Close, nil
 }
 
-// removeLinks removes the symbolic link that the layer goes by. When the layer's note is lost,
-// all links are looked through for those that lead to it.
-func (d *driver) removeLinks(l layerDir) error {
+// linksTo returns the name of the symbolic link that the layer goes by. When the layer's note
+// is lost, all links are looked through for those that lead to it.
+func linksTo(l layerDir) ([]linkID, error) {
 	link, err := l.link()
 	if err == nil {
-		return removeLink(l, link)
+		return []linkID{link}, nil
 	}
 	if ignoreDamage(err) != nil {
-		return err
+		return nil, err
 	}
 	names, _, err := l.home.links()
-	if err != nil {
-		return err
-	}
-	for _, name := range names[l.id] {
-		if err := removeLink(l, name); err != nil {
+	return names[l.id], err
+}
+
+func removeLinks(l layerDir, links []linkID) error {
+	for _, link := range links {
+		if err := removeLink(l, link); err != nil {
 			return err
 		}
 	}
