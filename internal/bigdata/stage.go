@@ -40,14 +40,19 @@ func newStage(parent string, opts Options) (*Stage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make staging directory: %w", err)
 		}
-		handle, err := lockDir(path)
+		var handle *os.File
+		if err = faults.Hit("bigdata.lock", path); err == nil {
+			handle, err = lockDir(path)
+		}
 		if err != nil {
 			return nil, errors.Join(err, removeAll(path))
 		}
 		if handle != nil {
 			return &Stage{parent: parent, path: path, handle: handle, opts: opts}, nil
 		}
-		// A sweep of another process took it for a dead one's: try another name.
+		// Another process took it for a dead one's, or asked just now whether it is: try another
+		// name. Who only asked has left the directory.
+		_ = os.Remove(path)
 	}
 }
 
