@@ -282,7 +282,7 @@ func TestTarThatCanNotBeRead(t *testing.T) {
 			t.Errorf("after %d bytes: %v", n, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	must(t, d.Remove(ctx, "a"))
 }
