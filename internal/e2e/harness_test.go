@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stratastore/strata/internal/testutil"
 )
@@ -111,17 +112,35 @@ func (r *roots) remove() {
 	if out, err := r.try(binary, "--graph", r.graph(), "--run", r.runRoot(), "-s", r.driver, "shutdown", "--force"); err != nil {
 		r.t.Logf("shutdown: %v\n%s", err, out)
 	}
+	removeWhenUnused(r.t, r.dir)
+}
+
+// removeWhenUnused removes the directory that engines worked in. What these leave to
+// processes of their own may end after the command.
+func removeWhenUnused(t *testing.T, dir string) {
+	t.Helper()
+	var left string
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if left = removeUnused(dir); left == "" {
+			return
+		}
+	}
+	t.Error(left)
+}
+
+// removeUnused says what keeps the directory; "" when it is gone.
+func removeUnused(dir string) string {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err == nil && strings.Contains(string(mounts), dir+"/") {
+		return fmt.Sprintf("mounts are left below %s:\n%s", dir, mounts)
+	}
+	if err == nil {
+		err = os.RemoveAll(dir)
+	}
 	if err != nil {
-		r.t.Error(err)
+		return err.Error()
 	}
-	if strings.Contains(string(mounts), r.dir+"/") {
-		r.t.Errorf("mounts are left below %s:\n%s", r.dir, mounts)
-		return
-	}
-	if err := os.RemoveAll(r.dir); err != nil {
-		r.t.Error(err)
-	}
+	return ""
 }
 
 // try runs a program in the store's environment and returns what it printed, both streams.
