@@ -163,7 +163,7 @@ func TestGCGoesOn(t *testing.T) {
 	point := filepath.Join(orphans[0], "merged")
 	must(t, os.Mkdir(point, 0o700))
 	must(t, unix.Mount("none", point, "tmpfs", 0, ""))
-	t.Cleanup(func() { must(t, unix.Unmount(point, 0)) })
+	t.Cleanup(func() { must(t, testutil.Unmount(point)) })
 	report, err := s.GC(t.Context(), strata.GCOptions{})
 	must(t, err)
 	if len(report.Failed) != 1 || report.Failed[0].Path != orphans[0] || !errors.Is(report.Failed[0].Err, errdefs.ErrInUse) {

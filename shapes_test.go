@@ -143,7 +143,7 @@ func TestAdditionalStoreOnReadOnlyMount(t *testing.T) {
 		must(t, errOf(below.Shutdown(ctx, strata.ShutdownOptions{})))
 		readOnly := t.TempDir()
 		must(t, unix.Mount(below.GraphRoot(), readOnly, "", unix.MS_BIND, ""))
-		t.Cleanup(func() { must(t, unix.Unmount(readOnly, 0)) })
+		t.Cleanup(func() { must(t, testutil.Unmount(readOnly)) })
 		must(t, unix.Mount("", readOnly, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 		s := storetest.New(t, below.DriverName(), func(o *strata.Options) { o.AdditionalImageStores = []string{readOnly} })
 		createContainer(t, s, "box", "ro:1")

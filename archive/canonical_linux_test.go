@@ -46,7 +46,7 @@ func newHistory(t testing.TB, format archive.WhiteoutFormat, options string, lay
 		work := subdir(t, dir, fmt.Sprint("work", i))
 		mountAt(t, target, lowerData(lowers)+",upperdir="+upper+",workdir="+work+h.options)
 		run(t, target, i, steps)
-		check(t, unix.Unmount(target, 0))
+		check(t, testutil.Unmount(target))
 		h.uppers, h.trees = append(h.uppers, upper), append(h.trees, tree)
 	}
 	return h

@@ -135,7 +135,7 @@ func TestKernelsMetacopyIsSeen(t *testing.T) {
 			upper := subdir(t, tempDir(t), "upper")
 			target := mount(t, []string{lower}, upper, ",metacopy=on,redirect_dir=on")
 			check(t, s.do(target))
-			check(t, unix.Unmount(target, 0))
+			check(t, testutil.Unmount(target))
 			_, err := archive.OverlayChanges(context.Background(), upper, []string{lower}, archive.WhiteoutTrusted, archive.CompareOptions{})
 			if !errors.Is(err, archive.ErrNeedsMount) {
 				t.Errorf("error is %v", err)

@@ -106,7 +106,7 @@ func TestReadOnlyMedia(t *testing.T) {
 	m.build("app:1", baseTar(t), topTar(t))
 	at := t.TempDir()
 	m.ok(unix.Mount(m.dir, at, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { m.ok(unix.Unmount(at, 0)) })
+	t.Cleanup(func() { m.ok(testutil.Unmount(at)) })
 	m.ok(unix.Mount("", at, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	r, err := dockerroot.Open(at, dockerroot.Options{})
 	m.ok(err)

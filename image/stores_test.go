@@ -156,7 +156,7 @@ func TestAdditionalStoreWithoutLockFile(t *testing.T) {
 	must(t, os.Mkdir(foreign, 0o700))
 	must(t, os.WriteFile(filepath.Join(foreign, "images.json"), []byte(`[{"id":"ro","created":"2024-01-02T03:04:05Z"}]`), 0o600))
 	must(t, unix.Mount(foreign, foreign, "", unix.MS_BIND, ""))
-	t.Cleanup(func() { must(t, unix.Unmount(foreign, 0)) })
+	t.Cleanup(func() { must(t, testutil.Unmount(foreign)) })
 	must(t, unix.Mount("", foreign, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	s := open(t, image.Options{Additional: []string{foreign}})
 	_, err := create(t, s, image.CreateOptions{ID: "own"})

@@ -258,7 +258,7 @@ func lostMount(e *env) {
 	e.layer("base", "", testutil.Entry{Name: "f", Body: "1"})
 	e.create("child", "base")
 	dir := e.get(e.d, "child")
-	e.must(unix.Unmount(dir, 0))
+	e.must(testutil.Unmount(dir))
 	e.must(e.d.Put(e.Context(), "child"))
 	if got := e.get(e.d, "child"); got != dir {
 		e.Errorf("Get returned %q, before %q", got, dir)

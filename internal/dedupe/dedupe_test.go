@@ -44,7 +44,7 @@ func xfs(t *testing.T) string {
 			t.Fatalf("%v: %v\n%s", words, err, out)
 		}
 	}
-	t.Cleanup(func() { must(t, unix.Unmount(root, 0)) })
+	t.Cleanup(func() { must(t, testutil.Unmount(root)) })
 	return root
 }
 

@@ -73,7 +73,7 @@ func (d *smallDisk) mounted(t *testing.T, f func()) {
 		if out, err := d.strata("shutdown", "--force"); err != nil {
 			t.Errorf("shutdown: %v\n%s", err, out)
 		}
-		if err := d.do(func() error { return unix.Unmount(d.dir, 0) }); err != nil {
+		if err := d.do(func() error { return testutil.Unmount(d.dir) }); err != nil {
 			t.Errorf("unmount: %v", err)
 		}
 	}()

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/stratastore/strata/internal/testutil"
 )
 
 // What a cut may leave of writes and flushes that are known one by one.
@@ -123,7 +123,7 @@ func TestUnsyncedFilesAreLost(t *testing.T) {
 				if data, err := os.ReadFile(filepath.Join(dir, "unsynced")); !errors.Is(err, fs.ErrNotExist) && len(data) > 0 {
 					t.Errorf("unsynced file survived: %q, %v", data, err)
 				}
-				return unix.Unmount(dir, 0)
+				return testutil.Unmount(dir)
 			})
 			if err != nil {
 				t.Fatal(err)
