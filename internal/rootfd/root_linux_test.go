@@ -323,7 +323,7 @@ func TestRootLeavesNoDescriptors(t *testing.T) {
 		r.OpenFile("a/none", os.O_RDONLY, 0)
 		r.RemoveAll("a")
 		must(t, r.Close())
-		if after := count(); after != before {
+		if after := count(); after > before { // what earlier tests left may go meanwhile
 			t.Errorf("%d descriptors before, %d after", before, after)
 		}
 	})
