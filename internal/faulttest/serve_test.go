@@ -83,7 +83,7 @@ func (b *volumeBench) serve() []string {
 // client asks the server once.
 func (b *volumeBench) client() *plugin.Client {
 	b.t.Helper()
-	c, err := plugin.NewClient("strata", plugin.Address{Addr: "unix://" + b.socket()}, plugin.ClientOptions{Retry: -1})
+	c, err := plugin.NewClient("strata", plugin.Address{Addr: "unix://" + b.socket()}, plugin.ClientOptions{Handshake: time.Minute, Retry: -1})
 	if err != nil {
 		b.t.Fatal(err)
 	}
