@@ -11,6 +11,7 @@ import (
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
+	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/layer"
 	"github.com/stratastore/strata/lockfile"
@@ -69,6 +70,7 @@ func (s *Store) examine(ctx context.Context, also func(*exam) error) (e *exam, e
 	if err := s.lostRecords(e); err != nil {
 		return nil, err
 	}
+	s.addRecoverable(ctx, e)
 	if also == nil {
 		return e, nil
 	}
@@ -98,6 +100,23 @@ func (e *exam) readable(kind Kind, err error) (bool, error) {
 	}
 	e.findings = append(e.findings, f)
 	return false, nil
+}
+
+// addRecoverable gives record files a cure that are damaged or have lost records, and of which
+// there is no good copy, if some of their records can be had without.
+func (s *Store) addRecoverable(ctx context.Context, e *exam) {
+	for i, f := range e.findings {
+		if f.Problem != ProblemRecordsDamaged && f.Problem != ProblemRecordsLost || f.Repair != RepairNone || f.ReadOnly {
+			continue
+		}
+		damaged, err := atomicfile.Read(f.Path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if texts, err := s.recoverable(ctx, e, f, damaged); err == nil && len(texts) > 0 {
+			e.findings[i].Repair = RepairRestoreRecords
+		}
+	}
 }
 
 // addMountsDamage makes the finding about mount counts that can not be read.

@@ -1,11 +1,14 @@
 package strata
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/bigdata"
@@ -215,15 +218,36 @@ func (s *Store) lostContainers(e *exam, recorded int) error {
 		return nil
 	}
 	ids, err := objectDirs(l.file.dir, isContainerDir)
-	if err != nil || len(ids) == 0 {
+	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		e.lost[objectKey{KindContainer, id}] = true
+	for _, id := range slices.Concat(ids, s.copiedContainers(e, l.file.backup)) {
+		if key := (objectKey{KindContainer, id}); !e.lost[key] {
+			e.lost[key] = true
+			l.ids = append(l.ids, id)
+		}
 	}
-	l.ids, l.example = ids, "container "+ids[0]
-	e.addLost(l)
+	if len(l.ids) > 0 {
+		l.example = "container " + l.ids[0]
+		e.addLost(l)
+	}
 	return nil
+}
+
+// copiedContainers are those in a copy of the records whose layers are there.
+func (s *Store) copiedContainers(e *exam, backup string) (ids []string) {
+	texts, err := copiedRecords(backup)
+	if err != nil {
+		return nil
+	}
+	layers := e.layerIndex()
+	for _, text := range texts {
+		var r container.Record
+		if json.Unmarshal(text, &r) == nil && r.ID.Validate() == nil && (layers[r.Layer] != nil || s.hasFiles(r.Layer)) {
+			ids = append(ids, string(r.ID))
+		}
+	}
+	return ids
 }
 
 // objectDirs lists the directories of objects, by their IDs.
@@ -247,7 +271,7 @@ func (e *exam) addLost(l losses) {
 	if info, err := os.Stat(l.file.path); err == nil {
 		f.Bytes = info.Size()
 	}
-	if _, err := os.Stat(l.file.backup); err != nil && kind != KindImage { // images can be recorded by their files
+	if l.file.backup == "" && kind != KindImage { // images can be recorded by their files
 		f.Repair = RepairNone
 		f.Reason += "; strata has no copy of an earlier version"
 	}

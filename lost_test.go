@@ -103,12 +103,13 @@ func TestLostRecordsInPart(t *testing.T) {
 	b.Tolerate()
 	b.Damaged()
 	ctx := t.Context()
-	_, backup := b.records("layer"), filepath.Join(b.GraphRoot(), "strata", "backup", "overlay-layers-layers.json")
 	old := b.read(b.records("layer"))
 	importLayer(t, b.Store, "new", "", testutil.Entry{Name: "new", Body: "new"})
 	createImage(t, b.Store, "img2", "new")
-	must(t, os.WriteFile(backup, []byte(old), 0o600))
 	must(t, os.WriteFile(b.records("layer"), []byte("[]"), 0o600))
+	for _, copied := range []string{"overlay-layers-layers.json", "overlay-layers-layers.earlier.json"} {
+		must(t, replaceFile(filepath.Join(b.GraphRoot(), "strata", "backup", copied), []byte(old)))
+	}
 	again := b.Again(t)
 	again.Tolerate()
 	again.Damaged()

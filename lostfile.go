@@ -10,14 +10,17 @@ import (
 
 	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/atomicfile"
+	"github.com/stratastore/strata/internal/recordfile"
 	"github.com/stratastore/strata/layer"
 )
 
 // recordFile is where the records of one kind are, in one of the roots that are written.
 type recordFile struct {
-	kind         Kind
-	root, dir    string
-	path, backup string
+	kind      Kind
+	root, dir string
+	path      string
+	// backup is the newest copy of an earlier version; "" for none.
+	backup       string
 	inImageStore bool
 	imageDirs    int // its index among the directories of images
 }
@@ -36,7 +39,7 @@ func (s *Store) recordFile(kind Kind, root string) recordFile {
 		dir := containersDir(s.roots.graph, s.driver.name)
 		f.path, f.backup = filepath.Join(dir, "containers.json"), filepath.Join(s.roots.backupDir(), filepath.Base(dir)+".json")
 	}
-	f.dir = filepath.Dir(f.path)
+	f.dir, f.backup = filepath.Dir(f.path), recordfile.LastGood(f.path, f.backup)
 	return f
 }
 
@@ -65,10 +68,12 @@ func (f recordFile) wasSaved() bool {
 	return err == nil && len(nameless) == 0
 }
 
-// noList reports whether a record file is not there, or there without any list.
+// noList reports whether a record file is not there, or there without any list. An empty one that
+// is damage has its finding without this.
 func noList(path string) bool {
 	text, err := atomicfile.Read(path)
-	return errors.Is(err, fs.ErrNotExist) || err == nil && string(bytes.TrimSpace(text)) == "null"
+	text = bytes.TrimSpace(text)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && (len(text) == 0 || string(text) == "null")
 }
 
 // hasRecords reports whether a record file can be read and is not empty.

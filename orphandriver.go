@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -82,12 +83,14 @@ func (o *orphanScan) scanNotes(dir, id string) error {
 	return err
 }
 
-// scanLayerDirs looks for layers without a record.
+// scanLayerDirs looks for layers without a record. What lies behind a link may be anything: only what
+// has a name that engines make is taken for theirs there.
 func (o *orphanScan) scanLayerDirs(dir string) error {
 	entries, err := list(dir)
 	if err != nil {
 		return err
 	}
+	linked := o.store.isLinked(dir)
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
@@ -96,11 +99,36 @@ func (o *orphanScan) scanLayerDirs(dir string) error {
 		case !e.IsDir() || o.layers[e.Name()] || graphdriver.ID(e.Name()).Validate() != nil:
 		case probeDir.MatchString(e.Name()):
 			o.old(orphanTree, KindLayer, path, "directory of an interrupted test of the driver")
-		default:
+		case hexID.MatchString(e.Name()) || !linked && o.isLayer(path):
 			o.add(orphanLayer, KindLayer, e.Name(), path, "content of a layer without a record")
 		}
 	}
 	return nil
+}
+
+// isLinked reports whether a directory of the store, or one above it within the store, is a
+// symbolic link.
+func (s *Store) isLinked(dir string) bool {
+	for ; !slices.Contains(s.roots.writableRoots(), dir) && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if info, err := os.Lstat(dir); err == nil && info.Mode().Type() == fs.ModeSymlink {
+			return true
+		}
+	}
+	return false
+}
+
+// isLayer reports whether a directory with a name that anybody may have chosen can be a layer's.
+func (o *orphanScan) isLayer(path string) bool {
+	if o.store.driver.name != overlayDriver {
+		return filepath.Base(path) != "lost+found" // a file system's own
+	}
+	for _, sign := range []string{"diff", "link"} {
+		if _, err := os.Lstat(filepath.Join(path, sign)); err == nil {
+			return true
+		}
+	}
+	entries, err := os.ReadDir(path)
+	return err == nil && len(entries) == 0 // cut short at once
 }
 
 // scanLinks looks for short links (on-disk format, 4.1) to layers that neither a

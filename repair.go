@@ -111,9 +111,11 @@ func (r *repairer) ordered(in []Finding) []Finding {
 	rank := func(f Finding) int {
 		switch {
 		case f.Repair == RepairLock, f.Repair == RepairMode:
-			return -4 // nothing else can be done before
-		case f.Problem == ProblemRecordsLost, f.Problem == ProblemRecordsDamaged:
-			return -3
+			return -7 // nothing else can be done before
+		case f.Problem == ProblemRecordsDamaged:
+			return -6 // what they say tells what others lack
+		case f.Problem == ProblemRecordsLost:
+			return int(f.Kind-KindLayer) - 5 // the ones below first
 		case f.Problem == ProblemClash && f.Name == "":
 			return -2 // what the records say depends on it
 		case f.Repair == RepairRecord && (f.Kind != KindContainer || f.Problem == ProblemClash):
@@ -145,10 +147,7 @@ func (r *repairer) cure(ctx context.Context, f Finding) error {
 		_, err := r.store.Layers(ctx)
 		return err
 	case RepairRestoreRecords:
-		if f.Problem == ProblemRecordsLost {
-			return r.restoreLost(ctx, f)
-		}
-		return r.restoreRecords(ctx, f)
+		return r.restore(ctx, f)
 	case RepairRelink:
 		return r.relink(ctx, layer.ID(f.ID))
 	case RepairRebuild:

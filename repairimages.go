@@ -15,34 +15,6 @@ import (
 	"github.com/stratastore/strata/internal/bigdata"
 )
 
-// recordImages writes the records of images again that no copy has: all but their names follows
-// from their data items and from the layers, which are there.
-func (r *repairer) recordImages(ctx context.Context, file recordFile) error {
-	e, err := r.store.examine(ctx, nil)
-	if err != nil {
-		return err
-	}
-	for key := range e.lost {
-		if key.kind != KindImage || !isDir(filepath.Join(file.dir, key.id)) {
-			continue
-		}
-		text, err := r.store.imageRecord(ctx, file.dir, key.id)
-		if err != nil || text == nil {
-			return err
-		}
-		err = r.change(ctx, func(t *tx) error {
-			if !t.fits(file, text) {
-				return nil
-			}
-			return t.addRecord(file, text)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // imageRecord is the record of an image by its data items; nil if these prove no layers.
 func (s *Store) imageRecord(ctx context.Context, dir, id string) (json.RawMessage, error) {
 	top, proven := s.provenTop(filepath.Join(dir, id), id)

@@ -5,24 +5,26 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/image"
-	"github.com/stratastore/strata/internal/atomicfile"
 	"github.com/stratastore/strata/layer"
 )
 
-// restoreLost takes the records that a file has lost from the copy of an earlier version:
-// those whose files, and all that they stand on, are there. What the file has stays as it is,
-// so nothing is undone that an engine did since. Other objects, which were made
-// after the copy, stay without a record, and the finding with them.
+// restoreLost gives a file back the records that it has lost, from the copy of an earlier version
+// and from what files and other records tell: those whose files, and all that they stand on, are
+// there. What the file has stays as it is, so nothing is undone that an engine did since. Other
+// objects stay without a record, and the finding with them.
 func (r *repairer) restoreLost(ctx context.Context, f Finding) error {
 	file := r.store.recordFile(f.Kind, f.root)
-	texts, err := file.backedUp()
+	e, err := r.store.examine(ctx, nil)
+	if err != nil {
+		return err
+	}
+	texts, err := r.store.recoverable(ctx, e, f, nil)
 	if err != nil {
 		return err
 	}
@@ -35,32 +37,12 @@ func (r *repairer) restoreLost(ctx context.Context, f Finding) error {
 		return err
 	}
 	left, err := r.stillLost(ctx, file)
-	if err == nil && left > 0 && f.Kind == KindImage {
-		if err = r.recordImages(ctx, file); err == nil {
-			left, err = r.stillLost(ctx, file)
-		}
-	}
 	if err != nil || left == 0 {
 		return err
 	}
-	err = fmt.Errorf("%s has %d of the lost records, and %d are still missing: %w", f.backup, restored, left, errdefs.ErrCorrupt)
+	err = fmt.Errorf("%d of the lost records are back in %s, and %d are still missing: %w", restored, f.Path, left, errdefs.ErrCorrupt)
 	return errdefs.WithHint(err, fmt.Sprintf("restore %s from a backup of your own; or remove the images and containers that need what is missing, "+
 		"then `strata check --repair` collects the files", f.Path))
-}
-
-// backedUp are the records in the copy; of images there need not be one.
-func (f recordFile) backedUp() (texts []json.RawMessage, err error) {
-	data, err := atomicfile.Read(f.backup)
-	if errors.Is(err, fs.ErrNotExist) && f.kind == KindImage {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(data, &texts); err != nil {
-		return nil, fmt.Errorf("%s is damaged, too: %w", f.backup, errdefs.ErrCorrupt)
-	}
-	return texts, nil
 }
 
 // stillLost counts the objects of a record file that have none.
@@ -116,7 +98,7 @@ func (t *tx) fits(file recordFile, text json.RawMessage) bool {
 			return false
 		}
 		_, err := t.containers.Get(r.ID)
-		return errors.Is(err, container.ErrUnknown) && isDir(t.store.containers.DataDir(r.ID))
+		return errors.Is(err, container.ErrUnknown)
 	}
 }
 

@@ -98,7 +98,8 @@ func (d *diagnosis) write(p []byte) error {
 	return err
 }
 
-// file compares one file. Only a line that makes no sense is an error.
+// file compares one file. A line that makes no sense is an error, and a reason not to have read the
+// file that says nothing about it.
 func (d *diagnosis) file(l splitLine) error {
 	if l.Size == 0 {
 		return nil
@@ -115,6 +116,9 @@ func (d *diagnosis) file(l splitLine) error {
 		d.add(name, l.Size, "file %q is missing", name)
 		return nil
 	}
+	if isPassing(err) {
+		return err
+	}
 	if err != nil {
 		d.add(name, l.Size, "file %q: %v", name, err)
 		return nil
@@ -125,6 +129,8 @@ func (d *diagnosis) file(l splitLine) error {
 	d.size += n
 	want := binary.BigEndian.Uint64(l.Payload)
 	switch {
+	case isPassing(err):
+		return err
 	case err != nil:
 		d.add(name, l.Size, "file %q: %v", name, err)
 	case n > l.Size:

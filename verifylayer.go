@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
@@ -135,8 +136,26 @@ func (v *layerVerifier) run(ctx context.Context) []Finding {
 // sameSize: an empty layer has no recorded length.
 func (v *layerVerifier) sameSize(n int64) bool { return v.layer.DiffSize < 0 || n == v.layer.DiffSize }
 
+// splitDamaged is about a tar-split that can not be read, and whose fault that is.
 func (v *layerVerifier) splitDamaged(err error) []Finding {
+	if isPassing(err) {
+		return []Finding{layerFinding(v.layer, ProblemUnreadable, RepairNone, "%v", err)}
+	}
 	return []Finding{layerFinding(v.layer, ProblemSplitDamaged, RepairReload, "its tar-split can not be read: %v", err)}
+}
+
+// isPassing reports whether reading failed for want of something, or of a right, that says nothing
+// about what was to be read.
+func isPassing(err error) bool {
+	for _, reason := range []error{
+		unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS, unix.EINTR, unix.EAGAIN, unix.ETIMEDOUT, unix.ESTALE,
+		unix.EPERM, unix.EACCES, context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
 
 // assemble writes the tar into a hash, and to tree.

@@ -1,12 +1,14 @@
 package recordfile
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,15 +17,48 @@ import (
 	"github.com/stratastore/strata/internal/faults"
 )
 
-// backup keeps the version of f that is about to be replaced, which was read as
-// good under the same lock. A backup that fails does not stop the change: it is
-// logged, since a full disk must not keep people from deleting.
-func (s *Store[R]) backup(f File) {
+// Earlier is where the version is kept that was replaced by the one at backup.
+func Earlier(backup string) string {
+	return strings.TrimSuffix(backup, ".json") + ".earlier.json"
+}
+
+// LastGood returns the newest of the versions kept at backup that is a list of records and
+// not the file at path under another name; "" if there is none.
+func LastGood(path, backup string) string {
+	if backup == "" {
+		return ""
+	}
+	best, newest := "", time.Time{}
+	now, _ := os.Lstat(path) // nil when there is none, which is like nothing
+	for _, candidate := range []string{backup, Earlier(backup)} {
+		info, err := os.Lstat(candidate)
+		if err != nil || now != nil && os.SameFile(now, info) || best != "" && !info.ModTime().After(newest) {
+			continue
+		}
+		if data, err := atomicfile.Read(candidate); err == nil && IsList(data) {
+			best, newest = candidate, info.ModTime()
+		}
+	}
+	return best
+}
+
+// IsList reports whether data is a list of records, as far as syntax goes.
+func IsList(data []byte) bool {
+	var list []struct {
+		ID string `json:"id"`
+	}
+	return json.Unmarshal(data, &list) == nil
+}
+
+// backup keeps the version of f that is there as backup; with a link that is done. A backup
+// that fails does not stop the change: it is logged, since a full disk must not keep people
+// from deleting.
+func (s *Store[R]) backup(f File, backup string) {
 	if f.Backup == "" {
 		return
 	}
-	if err := keep(f.Path, f.Backup); err != nil {
-		s.log.Warn("record file was not backed up", "file", f.Path, "backup", f.Backup, "error", err)
+	if err := keep(f.Path, backup); err != nil {
+		s.log.Warn("record file was not backed up", "file", f.Path, "backup", backup, "error", err)
 	}
 }
 

@@ -198,14 +198,55 @@ func TestBackup(t *testing.T) {
 		tx := begin(t, s)
 		check(t, tx.Insert(0, layerRecord{ID: id}))
 		check(t, tx.Commit(t.Context()))
-		kept, err := os.ReadFile(backup)
-		if err != nil || string(kept) != string(before) {
-			t.Errorf("before %s: backup %s, %v; want %s", id, kept, err, before)
+		after, err := os.ReadFile(x.files[0].Path)
+		check(t, err)
+		for path, want := range map[string][]byte{Earlier(backup): before, backup: after} {
+			kept, err := os.ReadFile(path)
+			if err != nil || string(kept) != string(want) {
+				t.Errorf("%s after %s: %s, %v; want %s", path, id, kept, err, want)
+			}
 		}
 	}
 	entries, err := os.ReadDir(filepath.Dir(backup))
-	if err != nil || len(entries) != 1 {
-		t.Errorf("beside the backup: %v, %v", entries, err)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("backups: %v, %v", entries, err)
+	}
+}
+
+// TestLastGood: damage within the file is also in its other name, then the version before has to
+// do; a file in its place is not.
+func TestLastGood(t *testing.T) {
+	damage := map[string]func(path string) error{
+		"within": func(path string) error { return os.WriteFile(path, []byte("[{"), 0o600) },
+		"replaced": func(path string) error {
+			return errors.Join(os.WriteFile(path+".new", nil, 0o600), os.Rename(path+".new", path))
+		},
+		"gone": os.Remove,
+	}
+	for name, do := range damage {
+		t.Run(name, func(t *testing.T) {
+			x := newFixture(t, list(rec("a")))
+			path, backup := x.files[0].Path, filepath.Join(x.dir, "copy.json")
+			x.files[0].Backup = backup
+			if got := LastGood(path, backup); got != "" {
+				t.Errorf("before anything was saved: %s", got)
+			}
+			tx := begin(t, x.open())
+			check(t, tx.Insert(0, layerRecord{ID: "b"}))
+			check(t, tx.Commit(t.Context()))
+			check(t, do(path))
+			want := backup
+			if name == "within" {
+				want = Earlier(backup)
+			}
+			if got := LastGood(path, backup); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+			check(t, os.WriteFile(want, []byte("[{"), 0o600))
+			if got := LastGood(path, backup); got == want {
+				t.Errorf("%s is damaged, too", got)
+			}
+		})
 	}
 }
 

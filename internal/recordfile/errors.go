@@ -18,7 +18,7 @@ type CorruptError struct {
 	Offset int64
 	// Reason says what was found there.
 	Reason string
-	// Backup is a good copy of an earlier version; "" if there is none.
+	// Backup is a good copy of a version before the damage; "" if there is none.
 	Backup string
 }
 

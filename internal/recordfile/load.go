@@ -139,11 +139,7 @@ func (s *Store[R]) corrupt(file int, err error) error {
 	if at := (*syntaxError)(nil); errors.As(err, &at) {
 		c.Offset, c.Reason = int64(at.offset), at.reason
 	}
-	if backup := s.files[file].Backup; backup != "" {
-		if info, err := os.Stat(backup); err == nil && info.Size() > 0 {
-			c.Backup = backup
-		}
-	}
+	c.Backup = LastGood(c.Path, s.files[file].Backup)
 	return c
 }
 

@@ -169,13 +169,17 @@ func (tx *WriteTx[R]) writeTokens() (lockfile.Token, error) {
 	return first, nil
 }
 
-// replace puts the files in place and notes them in ids.
+// replace puts the files in place and notes them in ids. The version before stays as a backup,
+// and what is there now becomes the other one: another engine's next save that comes to
+// nothing in a power cut has something to go back to.
 func (tx *WriteTx[R]) replace(changes []replacement, ids []fileID) error {
 	for _, c := range changes {
-		tx.store.backup(tx.store.files[c.file])
+		f := tx.store.files[c.file]
+		tx.store.backup(f, Earlier(f.Backup))
 		if err := c.pending.Commit(); err != nil {
 			return err
 		}
+		tx.store.backup(f, f.Backup)
 		ids[c.file] = idOf(c.pending.Info())
 	}
 	return nil

@@ -15,9 +15,9 @@ type File struct {
 	NoSync bool
 	// ReadOnly refuses every change to this file's records with errdefs.ErrReadOnly.
 	ReadOnly bool
-	// Backup is where the last good version is kept when the file is replaced; ""
-	// is nowhere. Its directory is made when needed. On the file's own file system
-	// that costs a link, elsewhere a copy.
+	// Backup is where the version that was saved last is kept, and beside it, at Earlier,
+	// the one before; "" is nowhere. Its directory is made when needed. On the file's own file
+	// system that costs links, elsewhere copies.
 	Backup string
 }
 
