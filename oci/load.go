@@ -90,17 +90,14 @@ func loadOne(ctx context.Context, store Store, src Source, e Entry, opts LoadOpt
 		return Loaded{}, err
 	}
 	out = Loaded{ID: parts.id(), Names: e.Names}
-	if out.HealedLayers, err = heal(ctx, store, src, parts, orSilent(opts.Progress)); err != nil {
-		return Loaded{}, err
-	}
 	l := &loading{Store: store, src: src, parts: parts, draft: store.NewDraft(), progress: orSilent(opts.Progress), out: &out}
 	defer func() { err = errors.Join(err, l.draft.Close(ctx)) }()
-	top, err := l.layers(ctx)
-	if err != nil {
-		return Loaded{}, err
+	for try := 0; ; try++ {
+		err = l.run(ctx, e.Names)
+		if err == nil || try == maxRestarts || !overtaken(err) {
+			return out, err
+		}
 	}
-	out.Existed, err = record(ctx, store, l.draft, parts, top, e.Names)
-	return out, err
 }
 
 // loading is one image on its way in.
@@ -113,27 +110,41 @@ type loading struct {
 	out      *Loaded
 }
 
-// maxRestarts bounds how often a chain is begun anew because somebody deleted a
+// maxRestarts bounds how often an image is begun anew because somebody deleted it or a
 // layer of it meanwhile (on-disk format, 9.9).
 const maxRestarts = 3
 
-// layers makes sure that the store has all layers, and keeps them from collection.
-func (l *loading) layers(ctx context.Context) (layer.ID, error) {
+// run makes sure that the store has all layers, keeps them from collection, and records
+// the image.
+func (l *loading) run(ctx context.Context, names []string) error {
+	healed, err := heal(ctx, l.Store, l.src, l.parts, l.progress)
+	l.out.HealedLayers += healed
+	if err != nil {
+		return err
+	}
 	if err := l.draft.Use(ctx, l.parts.layerIDs()...); err != nil {
-		return "", err
+		return err
 	}
-	for try := 0; ; try++ {
-		top, err := l.chain(ctx)
-		if err == nil || try == maxRestarts || !overtaken(err) {
-			return top, err
-		}
+	top, err := l.chain(ctx)
+	if err != nil {
+		return err
 	}
+	l.out.Existed, err = record(ctx, l.Store, l.draft, l.parts, top, names)
+	return err
 }
 
-// overtaken reports whether somebody deleted layers meanwhile, or stored the same ones:
-// theirs serve.
+// overtaken reports whether somebody deleted layers or the image meanwhile, or stored the
+// same layers: theirs serve.
 func overtaken(err error) bool {
-	return errors.Is(err, layer.ErrParentUnknown) || errors.Is(err, layer.ErrDuplicateID)
+	for _, sign := range []error{
+		layer.ErrUnknown, layer.ErrParentUnknown, layer.ErrParentChanged, layer.ErrVanished, layer.ErrDuplicateID,
+		image.ErrUnknown, strata.ErrNotAnID,
+	} {
+		if errors.Is(err, sign) {
+			return true
+		}
+	}
+	return false
 }
 
 // chain stores the layers that are missing, base first: each run of missing ones
