@@ -179,6 +179,9 @@ func chain(ctx context.Context, store Store, top layer.ID) ([]layer.Layer, error
 // names, checked against that digest.
 func imageConfig(ctx context.Context, store Store, img image.Image) ([]byte, error) {
 	text, err := store.BigData(ctx, strata.KindImage, string(img.ID), image.ManifestKey)
+	if errors.Is(err, image.ErrUnknown) {
+		return nil, err // somebody deleted it
+	}
 	if err != nil {
 		return nil, errdefs.WithHint(fmt.Errorf("the image has no manifest: %w", err), "load or pull the image again, or delete it with: strata delete-image "+string(img.ID))
 	}
