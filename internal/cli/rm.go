@@ -9,6 +9,7 @@ import (
 	"github.com/stratastore/strata"
 	"github.com/stratastore/strata/container"
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/image"
 	"github.com/stratastore/strata/internal/cli/option"
 	"github.com/stratastore/strata/layer"
 )
@@ -86,7 +87,7 @@ func (r *removal) containers(ctx context.Context, c *Call) error {
 		switch {
 		case err == nil:
 			gone = append(gone, removedContainer{arg, string(ctr.ID), string(ctr.Layer)})
-		case !r.force || !errors.Is(err, container.ErrUnknown):
+		case !r.passesOver(err):
 			c.Fail(Failure{Arg: arg, Err: err})
 		}
 	}
@@ -95,6 +96,20 @@ func (r *removal) containers(ctx context.Context, c *Call) error {
 			fmt.Fprintln(b, g.ID)
 		}
 	}})
+}
+
+// passesOver reports whether an error only says that an object is not there, and need not be:
+// it was listed a moment ago, or the user does not mind.
+func (r *removal) passesOver(err error) bool {
+	if !r.force && !r.all {
+		return false
+	}
+	for _, gone := range []error{container.ErrUnknown, strata.ErrNotAContainer, image.ErrUnknown, strata.ErrNotAnImage} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
 }
 
 // container removes one container, unless it is mounted or nothing is to go.

@@ -70,7 +70,7 @@ func (r *removal) images(ctx context.Context, c *Call) error {
 		if len(one.gone.Untagged) > 0 || one.gone.Deleted || len(one.gone.Containers) > 0 {
 			done = append(done, one.gone)
 		}
-		if err != nil && (!r.force || !errors.Is(err, image.ErrUnknown)) {
+		if err != nil && !r.passesOver(err) {
 			c.Fail(Failure{Arg: arg, Err: err})
 		}
 	}
@@ -181,7 +181,11 @@ func (r *imageRemoval) users(ctx context.Context, img image.Image) error {
 	}
 	for _, ctr := range list {
 		if !r.dryRun {
-			if err := r.store.DeleteContainer(ctx, string(ctr.ID)); err != nil {
+			err := r.store.DeleteContainer(ctx, string(ctr.ID))
+			if errors.Is(err, strata.ErrNotAContainer) {
+				continue // somebody was faster
+			}
+			if err != nil {
 				return err
 			}
 		}
