@@ -31,6 +31,9 @@ func (s *Store) recoverable(ctx context.Context, e *exam, f Finding, damaged []b
 		texts = mergeRecords(texts, s.imagesByFiles(ctx, e, file))
 	case KindLayer:
 		texts = mergeRecords(texts, s.layersByNeed(e, file))
+		if f.backup == "" {
+			texts = mergeRecords(texts, s.layersByNotes(e, file))
+		}
 		texts = finished(texts, s.neededLayers(e))
 	}
 	return texts, nil

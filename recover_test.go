@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stratastore/strata"
+	"github.com/stratastore/strata/internal/storetest"
 )
 
 // TestRecordsComeBack: whichever record file is damaged, and however, an image and a container that it
@@ -75,6 +76,46 @@ func TestRecordsComeBack(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestFixtureRecordsComeBack: an empty layers.json of another engine, with no copy of it anywhere, gets
+// back each record, and so does a torn images.json: digests, lengths, parents and ID maps are
+// what the sound store has. Names that nothing else tells are lost.
+func TestFixtureRecordsComeBack(t *testing.T) {
+	sound := storetest.Open(t, unpackFixture(t, "plain-overlay"))
+	layers, err := sound.Layers(t.Context())
+	must(t, err)
+	for _, name := range []string{"damaged-zero-layers", "damaged-torn-images"} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			s := storetest.Open(t, unpackFixture(t, name))
+			s.Tolerate()
+			report, err := s.Store.Check(ctx, strata.CheckOptions{})
+			must(t, err)
+			done, err := s.Repair(ctx, report, strata.RepairOptions{Remove: true})
+			must(t, err)
+			wantEqual(t, "left", 0, len(done.Left))
+			wantEqual(t, "removed", 0, len(done.Removed))
+			after, err := s.Store.Check(ctx, strata.CheckOptions{})
+			must(t, err)
+			wantEqual(t, "findings", []string(nil), found(after.Findings))
+			for _, want := range layers {
+				got, err := s.Layer(ctx, string(want.ID))
+				must(t, err)
+				wantEqual(t, "parent", want.Parent, got.Parent)
+				wantEqual(t, "diff ID", want.DiffID, got.DiffID)
+				wantEqual(t, "length", want.DiffSize, got.DiffSize)
+				wantEqual(t, "maps", want.Mapping(), got.Mapping())
+			}
+			images, err := s.Images(ctx)
+			must(t, err)
+			wantEqual(t, "images", 1, len(images))
+			for _, box := range []string{"c-plain", "c-changed", "c-mapped", "c-volatile"} {
+				must(t, errOf(s.Mount(ctx, box, strata.MountOptions{})))
+				must(t, errOf(s.Unmount(ctx, box, strata.UnmountOptions{})))
+			}
+		})
 	}
 }
 
