@@ -71,13 +71,16 @@ func TestLostRecords(t *testing.T) {
 	}
 }
 
-// TestLostRecordsWithoutCopy: what no backup has stays where it is.
+// TestLostRecordsWithoutCopy: what no backup has, nor the driver's own notes, stays where it is.
 func TestLostRecordsWithoutCopy(t *testing.T) {
 	b := newBroken(t)
 	b.Tolerate()
 	b.Damaged()
 	ctx := t.Context()
 	must(t, os.RemoveAll(filepath.Join(b.GraphRoot(), "strata", "backup")))
+	for _, id := range b.layers {
+		must(t, os.WriteFile(b.home(id, "lower"), []byte("l/"+strings.Repeat("A", 26)), 0o600)) // which leads nowhere
+	}
 	must(t, os.WriteFile(b.records("layer"), []byte("[]"), 0o600))
 	again := b.Again(t)
 	again.Tolerate()
