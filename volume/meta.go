@@ -16,6 +16,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/stratastore/strata/errdefs"
+	"github.com/stratastore/strata/volume/internal/boltfile"
 )
 
 // recordVersion is the version that records are written with.
@@ -43,7 +44,7 @@ var (
 // metadata is the database, or nothing at all for a store in memory only: all methods work
 // on a nil value and then keep nothing.
 type metadata struct {
-	db  *bbolt.DB
+	db  *boltfile.File
 	log *slog.Logger
 }
 
@@ -58,21 +59,27 @@ func openMetadata(ctx context.Context, path string, wait time.Duration, log *slo
 	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
 		return nil, fmt.Errorf("volume metadata: %w", err)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: wait})
+	db, err := boltfile.Open(path, 0o600, bbolt.Options{Timeout: wait})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, &LockedError{Path: path, Wait: wait, Holders: lockHolders(path)}
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, errdefs.WithHint(fmt.Errorf("volume metadata %s: %w: %w", path, errdefs.ErrCorrupt, err),
-			"move the file away: volumes of the local driver are then found again, without labels")
 	case err != nil:
-		return nil, fmt.Errorf("volume metadata %s: %w", path, err)
+		return nil, metadataError(path, err)
 	}
 	m := &metadata{db: db, log: log}
 	if err := m.prepare(); err != nil {
-		return nil, errors.Join(fmt.Errorf("volume metadata %s: %w", path, err), db.Close())
+		return nil, errors.Join(metadataError(path, err), db.Close())
 	}
 	return m, nil
+}
+
+// metadataError says which file an error is about, and what helps when that is damaged.
+func metadataError(path string, err error) error {
+	err = fmt.Errorf("volume metadata %s: %w", path, err)
+	if errors.Is(err, errdefs.ErrCorrupt) {
+		return errdefs.WithHint(err, "move the file away: volumes are then found again, without labels and without those who use them")
+	}
+	return err
 }
 
 // prepare makes the buckets, writing only when one is missing.
@@ -141,7 +148,10 @@ func (m *metadata) load() ([]saved, error) {
 			return nil
 		})
 	})
-	return all, err
+	if err != nil {
+		return nil, metadataError(m.db.Path(), err)
+	}
+	return all, nil
 }
 
 // put writes a record and the references that can be verified later.
@@ -199,7 +209,7 @@ func (m *metadata) delete(key string) error {
 
 func (m *metadata) update(key string, do func(*bbolt.Tx) error) error {
 	if err := m.db.Update(do); err != nil {
-		return fmt.Errorf("write metadata of volume %s to %s: %w", key, m.db.Path(), err)
+		return fmt.Errorf("write metadata of volume %s: %w", key, metadataError(m.db.Path(), err))
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/volume"
+	"github.com/stratastore/strata/volume/internal/boltfile"
 )
 
 // The errors about a data root and its volumes.
@@ -141,12 +142,12 @@ func readDatabase(path string) (map[string]record, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return records, nil
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockTime})
+	db, err := boltfile.Open(path, 0o600, bbolt.Options{ReadOnly: true, Timeout: lockTime})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, ErrRunning
 	case err != nil:
-		return nil, fmt.Errorf("read volumes/metadata.db: %w: %w", errdefs.ErrCorrupt, err)
+		return nil, fmt.Errorf("read volumes/metadata.db: %w", err)
 	}
 	err = db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket([]byte("volumes"))
@@ -161,7 +162,10 @@ func readDatabase(path string) (map[string]record, error) {
 			return nil
 		})
 	})
-	return records, errors.Join(err, db.Close())
+	if err := errors.Join(err, db.Close()); err != nil {
+		return nil, fmt.Errorf("read volumes/metadata.db: %w", err)
+	}
+	return records, nil
 }
 
 func readFolders(ctx context.Context, dir string, records map[string]record) ([]Volume, error) {
