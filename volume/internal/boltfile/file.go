@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
@@ -94,7 +95,14 @@ func (f *File) abandon() error {
 // damage is what made bbolt panic.
 type damage struct{ found any }
 
-func (d *damage) Error() string { return fmt.Sprintf("%v: %v", errdefs.ErrCorrupt, d.found) }
+// Error names what bbolt says. A fault of memory would tell nothing: it is a page behind the
+// file's end, or an offset that leads out of it.
+func (d *damage) Error() string {
+	if _, fault := d.found.(runtime.Error); fault {
+		return fmt.Sprintf("%v: it refers to a part of itself that is not there", errdefs.ErrCorrupt)
+	}
+	return fmt.Sprintf("%v: %v", errdefs.ErrCorrupt, d.found)
+}
 
 // Unwrap returns errdefs.ErrCorrupt.
 func (d *damage) Unwrap() error { return errdefs.ErrCorrupt }
