@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"slices"
 	"testing"
 	"time"
@@ -339,6 +340,9 @@ func TestC11_16_ForcedRemovalNeedsNoDriver(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open(t, path) // and with the plugin not even installed
+	if refused := want(t, s.Remove(t.Context(), "w", RemoveOptions{}), OpRemove, ErrNoSuchDriver); refused.Forgotten || !strings.Contains(refused.Hint(), "--force") {
+		t.Errorf("without force: %+v, hint %q", refused, refused.Hint())
+	}
 	if forced := want(t, s.Remove(t.Context(), "w", RemoveOptions{Force: true}), OpRemove, ErrNoSuchDriver); !forced.Forgotten {
 		t.Error("the volume is not forgotten")
 	}

@@ -90,7 +90,7 @@ func (e *Error) Hint() string {
 	switch {
 	case errdefs.Hint(e.Err) != "":
 		return errdefs.Hint(e.Err)
-	case e.Op == OpRemove && errors.Is(e.Err, ErrUnavailable) && !e.Forgotten:
+	case e.Op == OpRemove && (errors.Is(e.Err, ErrUnavailable) || errors.Is(e.Err, ErrNoSuchDriver)) && !e.Forgotten:
 		return "start the driver again, or use --force to forget the volume without its driver"
 	case errors.Is(e.Err, ErrInUse) && len(e.Refs) > 0:
 		return "remove what uses the volume, or unmount it with --id " + e.Refs[0]

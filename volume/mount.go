@@ -3,11 +3,15 @@ package volume
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"github.com/stratastore/strata/errdefs"
 )
 
 // Mount makes a volume's data available to a holder and returns its path. Each Mount
 // wants its Unmount; the holder counts as one as long as it has mounts. A holder without
-// an identity is tied to this boot of the machine, which no mount outlives.
+// an identity is tied to this boot of the machine, which no mount outlives; one without an ID
+// is an errdefs.ErrInvalid, for nobody could name it to have it unmounted.
 //
 // That the driver is at it is recorded before, and the mount after: if this process dies in
 // between, the next Open has the driver take back what there is (Settler).
@@ -17,6 +21,9 @@ func (s *Store) Mount(ctx context.Context, name string, h Holder) (string, error
 		return "", fail(OpMount, name, err)
 	}
 	defer unlock()
+	if h.ID == "" {
+		return "", fail(OpMount, name, fmt.Errorf("who mounts a volume needs an ID: %w", errdefs.ErrInvalid))
+	}
 	if !h.verifiable() {
 		h.Boot = s.boot
 	}

@@ -74,7 +74,7 @@ func (s *Store) announce(ctx context.Context) error {
 // written are errors.
 func (s *Store) restoreOne(ctx context.Context, key string) error {
 	e, _ := s.entry(key)
-	asking, cancel := context.WithTimeout(ctx, s.opts.DriverTimeout)
+	asking, cancel := context.WithTimeoutCause(ctx, s.opts.DriverTimeout, NoAnswer(s.opts.DriverTimeout))
 	defer cancel()
 	if e.Driver == "" {
 		found, _, err := s.search(asking, e.Name)

@@ -188,6 +188,9 @@ func TestMountsAreCountedPerHolder(t *testing.T) {
 			t.Errorf("after %s: %s", step.id, diff)
 		}
 	}
+	if _, err := s.Mount(t.Context(), "v", Holder{}); !errors.Is(err, errdefs.ErrInvalid) || s.CountReferences("v") != 0 {
+		t.Errorf("a holder without an ID: %v, %d references", err, s.CountReferences("v"))
+	}
 }
 
 func TestLockTimeoutNamesPathAndHolder(t *testing.T) {

@@ -1,13 +1,19 @@
 package plugin
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/stratastore/strata/volume"
 )
 
 // TestMountWithoutAPath: a plugin that mounts nowhere has failed.
@@ -36,5 +42,33 @@ func TestMountWithoutAPath(t *testing.T) {
 			t.Errorf("%s: %q, %v", answer, path, err)
 		}
 		_ = server.Close()
+	}
+}
+
+// TestOpenNamesTheTime: a plugin that does not answer about a volume is said to have had its time.
+func TestOpenNamesTheTime(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	var hangs atomic.Bool
+	remote(t, dir, "slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/"+get && hangs.Load() {
+			<-r.Context().Done()
+			return
+		}
+		answers{create: {200, "{}"}, get: {200, `{"Volume":{"Name":"v"}}`}}.ServeHTTP(w, r)
+	}))
+	var log bytes.Buffer
+	opts := volume.Options{
+		Path: filepath.Join(dir, "metadata.db"), DriverTimeout: 100 * time.Millisecond,
+		Drivers: volume.NewRegistry(Path{Sockets: []string{dir}}.Registry(ClientOptions{})), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}
+	s, err := volume.Open(ctx, opts)
+	must(t, err)
+	_, err = s.Create(ctx, "v", volume.CreateOptions{Driver: "slow"})
+	must(t, err, s.Close())
+	hangs.Store(true)
+	s, err = volume.Open(ctx, opts)
+	must(t, err, s.Close())
+	if !strings.Contains(log.String(), "no answer within 100ms") {
+		t.Errorf("log:\n%s", log.String())
 	}
 }
