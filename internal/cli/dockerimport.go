@@ -67,6 +67,9 @@ func dockerImport(ctx context.Context, c *Call, o *dockerImportOptions) (err err
 	}
 	switch {
 	case o.list:
+		if unnamed := len(root.Images(true)); len(images) == 0 && len(c.Args) == 0 && unnamed > 0 {
+			c.Warn(fmt.Sprintf("%s without a name, which --all shows", plural(unnamed, "image")))
+		}
 		return c.Show(dockerList(c, images))
 	case len(images) > 0:
 		return importDockerImages(ctx, c, root, images, o.rehash)
