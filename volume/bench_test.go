@@ -13,7 +13,7 @@ import (
 func BenchmarkOpen(b *testing.B) {
 	const volumes = 10_000
 	path, local := filepath.Join(b.TempDir(), "metadata.db"), newFake("local")
-	m, err := openMetadata(b.Context(), path, DefaultLockTimeout, nil)
+	m, err := openMetadata(b.Context(), path, DefaultLockTimeout, false, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/errdefs"
 	"github.com/stratastore/strata/volume/internal/boltfile"
@@ -46,31 +48,48 @@ var (
 type metadata struct {
 	db  *boltfile.File
 	log *slog.Logger
+	// readOnly is set where nothing can be written; changes are then lost with the process.
+	readOnly bool
 }
 
-// openMetadata opens the database at path, "" for none, waiting for its lock.
-func openMetadata(ctx context.Context, path string, wait time.Duration, log *slog.Logger) (*metadata, error) {
+// openMetadata opens the database at path, "" for none, waiting for its lock. With lookOnly a
+// file system that can not be written to is read, and keeps what it has.
+func openMetadata(ctx context.Context, path string, wait time.Duration, lookOnly bool, log *slog.Logger) (*metadata, error) {
 	if path == "" {
 		return nil, nil
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = max(min(wait, time.Until(deadline)), time.Millisecond)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
-		return nil, fmt.Errorf("volume metadata: %w", err)
+	m := &metadata{log: log}
+	err := m.open(path, bbolt.Options{Timeout: wait})
+	if lookOnly && errors.Is(err, unix.EROFS) {
+		err = m.open(path, bbolt.Options{Timeout: wait, ReadOnly: true})
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
 	}
-	db, err := boltfile.Open(path, 0o600, bbolt.Options{Timeout: wait})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, &LockedError{Path: path, Wait: wait, Holders: lockHolders(path)}
 	case err != nil:
 		return nil, metadataError(path, err)
 	}
-	m := &metadata{db: db, log: log}
 	if err := m.prepare(); err != nil {
-		return nil, errors.Join(metadataError(path, err), db.Close())
+		return nil, errors.Join(metadataError(path, err), m.db.Close())
 	}
 	return m, nil
+}
+
+func (m *metadata) open(path string, opts bbolt.Options) (err error) {
+	m.readOnly = opts.ReadOnly
+	if !m.readOnly {
+		if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+			return err
+		}
+	}
+	m.db, err = boltfile.Open(path, 0o600, opts)
+	return err
 }
 
 // metadataError says which file an error is about, and what helps when that is damaged.
@@ -89,7 +108,7 @@ func (m *metadata) prepare() error {
 		ready = tx.Bucket(volumesBucket) != nil && tx.Bucket(referencesBucket) != nil
 		return nil
 	})
-	if err != nil || ready {
+	if err != nil || ready || m.readOnly {
 		return err
 	}
 	return m.db.Update(func(tx *bbolt.Tx) error {
@@ -133,8 +152,11 @@ func (m *metadata) load() ([]saved, error) {
 	}
 	var all []saved
 	err := m.db.View(func(tx *bbolt.Tx) error {
-		refs := tx.Bucket(referencesBucket)
-		return tx.Bucket(volumesBucket).ForEach(func(key, value []byte) error {
+		refs, volumes := tx.Bucket(referencesBucket), tx.Bucket(volumesBucket)
+		if refs == nil || volumes == nil {
+			return nil // never written to, and can not be
+		}
+		return volumes.ForEach(func(key, value []byte) error {
 			one := saved{key: string(key)}
 			if !m.readable(&one, value) {
 				return nil
@@ -208,6 +230,9 @@ func (m *metadata) delete(key string) error {
 }
 
 func (m *metadata) update(key string, do func(*bbolt.Tx) error) error {
+	if m.readOnly {
+		return nil
+	}
 	if err := m.db.Update(do); err != nil {
 		return fmt.Errorf("write metadata of volume %s: %w", key, metadataError(m.db.Path(), err))
 	}

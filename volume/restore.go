@@ -89,6 +89,9 @@ func (s *Store) restoreOne(ctx context.Context, key string) error {
 		}
 	}
 	info, err := s.ask(asking, e.Driver, e.Name)
+	if ctx.Err() != nil {
+		return ctx.Err() // whoever gives up needs no word about each volume
+	}
 	switch classify(err) {
 	case gone:
 		s.log.Info("volume is gone from its driver", "volume", e.Name, "driver", e.Driver)

@@ -37,6 +37,7 @@ type Options struct {
 	// removed before its users have announced themselves. nil: only what is recorded counts.
 	Holders func(ctx context.Context) (map[string][]Holder, error)
 	// LookOnly leaves mounts that were cut short to who opens the store to change something.
+	// A database on a file system that is read-only can then be opened, and stays as it is.
 	LookOnly bool
 	// FoldCase makes names that differ in letter case only the same name.
 	FoldCase bool
@@ -74,7 +75,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.log.Warn("holders of volumes can not be tied to this boot", "error", err)
 	}
 	s.boot = boot
-	if s.meta, err = openMetadata(ctx, s.opts.Path, s.opts.LockTimeout, s.log); err != nil {
+	if s.meta, err = openMetadata(ctx, s.opts.Path, s.opts.LockTimeout, s.opts.LookOnly, s.log); err != nil {
 		return nil, fail(OpOpen, "", err)
 	}
 	if err := s.restore(ctx); err != nil {
