@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,14 +13,15 @@ import (
 type Found struct {
 	// Volumes are sorted by name.
 	Volumes []Volume
-	// Warnings name the drivers that failed, sorted. What the store knows of their volumes
-	// is among Volumes.
+	// Warnings name the drivers that failed, sorted, and each driver's volumes that it has but can
+	// not describe. What the store knows of them is among Volumes.
 	Warnings []*Error
 }
 
 // Find lists the volumes that a filter chooses. The drivers that can matter are asked at
 // the same time, each for Options.DriverTimeout at most; one that fails gives a warning,
-// and its volumes as the store knows them.
+// and its volumes as the store knows them. So is a known volume that its driver does not list, and
+// can not tell about either.
 //
 // A name that several drivers have belongs to the driver that the store knows as its owner,
 // else to the first in order, DefaultDriver first.
@@ -35,6 +37,9 @@ func (s *Store) Find(ctx context.Context, f Filter) (Found, error) {
 	for _, l := range lists {
 		if l.err != nil {
 			found.Warnings = append(found.Warnings, &Error{Op: OpList, Name: l.driver, Err: l.err})
+		}
+		for _, key := range slices.Sorted(maps.Keys(l.doubtful)) {
+			found.Warnings = append(found.Warnings, &Error{Op: OpList, Name: key, Err: l.doubtful[key]})
 		}
 	}
 	for _, v := range s.merge(lists) {
@@ -72,6 +77,8 @@ type driverList struct {
 	scope  Scope
 	infos  []Info
 	err    error
+	// doubtful are known volumes, by their keys, that the driver neither lists nor says to be gone.
+	doubtful map[string]error
 }
 
 func (s *Store) askAll(ctx context.Context, drivers []string) []driverList {
@@ -95,6 +102,7 @@ func (s *Store) askList(ctx context.Context, driver string) driverList {
 		if d, l.err = s.drivers.Lookup(ctx, driver); l.err == nil {
 			if l.infos, l.err = d.List(ctx); l.err == nil {
 				l.scope = d.Scope(ctx)
+				l.doubtful = s.doubtful(ctx, d, l)
 			}
 		}
 		answer <- l
@@ -109,6 +117,29 @@ func (s *Store) askList(ctx context.Context, driver string) driverList {
 		}
 		return driverList{driver: driver, err: err}
 	}
+}
+
+// doubtful asks a driver about the volumes that it is known to have and did not list: one that is
+// damaged must not look as if it were gone.
+func (s *Store) doubtful(ctx context.Context, d Driver, l driverList) map[string]error {
+	missing := map[string]string{}
+	s.mu.RLock()
+	for key, e := range s.entries {
+		if CanonicalDriver(e.Driver) == l.driver {
+			missing[key] = e.Name
+		}
+	}
+	s.mu.RUnlock()
+	for _, info := range l.infos {
+		delete(missing, s.key(info.Name))
+	}
+	doubtful := map[string]error{}
+	for key, name := range missing {
+		if _, err := d.Get(ctx, name); classify(err) == unknown {
+			doubtful[key] = err
+		}
+	}
+	return doubtful
 }
 
 // merge makes one list without duplicates: owners first, then drivers in order.
@@ -139,6 +170,11 @@ func (s *Store) merge(lists []driverList) []Volume {
 				all = append(all, e.volume(info))
 			} else {
 				all = append(all, s.unowned(l, info))
+			}
+		}
+		for key := range l.doubtful {
+			if e := s.entries[key]; e != nil && !seen[key] {
+				all = append(all, e.volume(e.info))
 			}
 		}
 	}

@@ -432,3 +432,28 @@ func TestParallelUse(t *testing.T) {
 		t.Errorf("driver is acquired %d times with no volume left", n)
 	}
 }
+
+// TestDamagedVolumesAreListed: a volume that its driver can not read is shown with a warning, and
+// one that is gone is not.
+func TestDamagedVolumesAreListed(t *testing.T) {
+	local := newFake("local")
+	s := open(t, "", local)
+	for _, name := range []string{"damaged", "gone", "good"} {
+		create(t, s, name, CreateOptions{Labels: map[string]string{"k": name}})
+	}
+	delete(local.volumes, "damaged")
+	delete(local.volumes, "gone")
+	local.fail = func(op, name string) error {
+		if op == "get" && name == "damaged" {
+			return errBroken
+		}
+		return nil
+	}
+	found, err := s.Find(t.Context(), Filter{})
+	if err != nil || len(found.Volumes) != 2 || found.Volumes[0].Name != "damaged" || found.Volumes[0].Labels["k"] != "damaged" {
+		t.Errorf("%+v, %v", found.Volumes, err)
+	}
+	if len(found.Warnings) != 1 || found.Warnings[0].Name != "damaged" || !errors.Is(found.Warnings[0], errBroken) {
+		t.Errorf("warnings %v", found.Warnings)
+	}
+}

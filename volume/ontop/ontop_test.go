@@ -372,3 +372,24 @@ func TestMountThatWaitsWhileTheVolumeGoes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDamagedMetadata: a volume whose metadata can not be read keeps its changes, and the error
+// says where they are.
+func TestDamagedMetadata(t *testing.T) {
+	d, base := setup(t)
+	_, err := d.Create(t.Context(), "v", map[string]string{"base": base})
+	must(t, err)
+	dir := d.opts.Root + "/v"
+	write(t, dir+"/upper/mine", "kept")
+	write(t, dir+"/metadata.json", `{"BaseDirPath":"/s`)
+	d = open(t, d.opts.Root)
+	if _, err := d.Get(t.Context(), "v"); !errors.Is(err, errdefs.ErrCorrupt) || !strings.Contains(errdefs.Hint(err), dir+"/upper") {
+		t.Errorf("%v, hint %q", err, errdefs.Hint(err))
+	}
+	if _, err := d.Create(t.Context(), "v", map[string]string{"base": base}); !errors.Is(err, volume.ErrExists) {
+		t.Errorf("created over it: %v", err)
+	}
+	if data, err := os.ReadFile(dir + "/upper/mine"); string(data) != "kept" {
+		t.Errorf("%q, %v", data, err)
+	}
+}

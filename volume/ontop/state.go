@@ -73,7 +73,8 @@ func (p place) metadata() (metadata, error) {
 	}
 	if err == nil {
 		if err = json.Unmarshal(data, &m); err != nil {
-			err = fmt.Errorf("%w: %w", errdefs.ErrCorrupt, err)
+			err = errdefs.WithHint(fmt.Errorf("%w: %w", errdefs.ErrCorrupt, err),
+				"the changes are in "+p.path(upperDir)+": copy them away, then remove the volume")
 		}
 	}
 	if err != nil {
