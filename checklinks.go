@@ -18,6 +18,8 @@ type linkTable struct {
 	of map[string]layer.ID
 	// linked are the short names whose link is there and leads to a layer.
 	linked map[string]layer.ID
+	// named are the layers that have such a link.
+	named map[layer.ID]bool
 }
 
 // checkLinks examines overlay's notes about what stands on what. The driver mends
@@ -53,7 +55,7 @@ func (c *checker) checkLinks() error {
 
 // links reads all links of all homes.
 func (s *Store) links(layers []layer.Layer) (*linkTable, error) {
-	t := &linkTable{of: map[string]layer.ID{}, linked: map[string]layer.ID{}}
+	t := &linkTable{of: map[string]layer.ID{}, linked: map[string]layer.ID{}, named: map[layer.ID]bool{}}
 	for _, home := range s.driverHomes() {
 		if linksElsewhere(home.path) {
 			continue
@@ -94,7 +96,7 @@ func (t *linkTable) addLink(home, name string) {
 	}
 	t.of[name] = layer.ID(id)
 	if _, err := os.Lstat(filepath.Join(home, id)); err == nil {
-		t.linked[name] = layer.ID(id)
+		t.linked[name], t.named[layer.ID(id)] = layer.ID(id), true
 	}
 }
 
@@ -176,11 +178,13 @@ func wellFormed(entry string) bool {
 	return ok && len(name) == linkLength
 }
 
-// entryIs reports whether an entry of a list stands for the layer, or for nothing
-// that is known: a lost link is reported about its own layer.
+// entryIs reports whether an entry of a list stands for the layer, or may: a lost link is
+// reported about its own layer. An entry that leads nowhere is wrong where the layer has a link.
 func (t *linkTable) entryIs(entry string, id layer.ID) bool {
-	is, ok := t.of[strings.TrimPrefix(entry, "l/")]
-	return !ok || is == id
+	if is, ok := t.of[strings.TrimPrefix(entry, "l/")]; ok {
+		return is == id
+	}
+	return !t.named[id]
 }
 
 // rooted reports whether the records lead down to a layer without a parent.

@@ -67,6 +67,15 @@ func TestRepairKeepsTheImage(t *testing.T) {
 		{"list with a name that nobody has", func(b broken) error {
 			return os.WriteFile(b.note(2, "lower"), []byte("l/"+strings.Repeat("A", 26)), 0o600)
 		}},
+		{"list with one name that nobody has", func(b broken) error {
+			return os.WriteFile(b.note(2, "lower"), []byte("l/"+b.read(b.note(1, "link"))+":l/"+strings.Repeat("A", 26)), 0o600)
+		}},
+		{"list of a container's layer with one name that nobody has", func(b broken) error {
+			c, err := b.Container(b.t.Context(), "con1")
+			must(b.t, err)
+			path := b.home(string(c.Layer), "lower")
+			return os.WriteFile(path, []byte(strings.Replace(b.read(path), b.read(b.note(0, "link")), strings.Repeat("A", 26), 1)), 0o600)
+		}},
 		{"short link to another layer", func(b broken) error {
 			link := b.home("l", b.read(b.note(1, "link")))
 			return errors.Join(os.Remove(link), os.Symlink("../"+b.layers[0]+"/diff", link))
