@@ -47,6 +47,10 @@ func litter(t *testing.T, s *storetest.Store) (orphans, others []string) {
 		filepath.Join(g, d+"-layers", "not-an-id"),
 		filepath.Join(g, d+"-images", "short"),
 		filepath.Join(g, d+"-containers", ".hidden"),
+		filepath.Join(filepath.Dir(home), "lost+found"),
+	}
+	if d == "overlay" {
+		others = append(others, filepath.Join(g, d, "somebody-elses"))
 	}
 	for _, path := range append(append([]string{}, orphans...), others...) {
 		if filepath.Ext(path) == "" && filepath.Base(path)[0] != '.' || filepath.Base(path) == ".stage-5" {
@@ -61,6 +65,42 @@ func litter(t *testing.T, s *storetest.Store) (orphans, others []string) {
 		orphans = append(orphans, link)
 	}
 	return orphans, others
+}
+
+// TestHomeElsewhere: a link in the place of a driver's home, to directories that are no layers, has
+// nothing in them taken for leftovers, by the collection or the repair.
+func TestHomeElsewhere(t *testing.T) {
+	for _, driver := range []string{"overlay", "vfs"} {
+		t.Run(driver, func(t *testing.T) {
+			s := storetest.New(t, driver)
+			s.Tolerate()
+			s.Damaged()
+			importLayer(t, s, "one", "", testutil.Entry{Name: "f", Body: "f"})
+			ctx := t.Context()
+			_, err := s.Shutdown(ctx, strata.ShutdownOptions{Force: true})
+			must(t, err)
+			home, elsewhere := filepath.Join(s.GraphRoot(), driver), filepath.Join(s.GraphRoot(), "elsewhere")
+			precious := filepath.Join(elsewhere, "conf.d", "precious")
+			if driver == "vfs" {
+				precious = filepath.Join(elsewhere, "dir", "conf.d", "precious")
+			}
+			must(t, os.MkdirAll(precious, 0o700))
+			must(t, os.Rename(home, home+".away"))
+			must(t, os.Symlink(elsewhere, home))
+			again := s.Again(t)
+			again.Tolerate()
+			again.Damaged()
+			report, err := again.Store.Check(ctx, strata.CheckOptions{})
+			must(t, err)
+			_, err = again.Repair(ctx, report, strata.RepairOptions{Remove: true, Containers: true})
+			must(t, err)
+			_, err = again.GC(ctx, strata.GCOptions{})
+			must(t, err)
+			if _, err := os.Stat(precious); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func orphanPaths(found []strata.Orphan) (paths []string) {

@@ -2,6 +2,7 @@ package strata_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,6 +66,53 @@ func TestLostRecords(t *testing.T) {
 				wantEqual(t, "image", 1, strings.Count(b.read(b.records("image")), `"id":"img1"`))
 				snap, err := again.Snapshot(ctx)
 				must(t, err)
+				mountAll(t, again, snap)
+			})
+		}
+	}
+}
+
+// TestLostContainers: the list of the containers is not there, or no list. Containers that never
+// ran have no directory, and come back for their layers; one that was deleted since does not.
+func TestLostContainers(t *testing.T) {
+	damages := map[string]func(path string) error{
+		"no file":      os.Remove,
+		"null":         func(path string) error { return os.WriteFile(path, []byte("null"), 0o600) },
+		"no directory": func(path string) error { return os.RemoveAll(filepath.Dir(path)) },
+	}
+	for name, damage := range damages {
+		for _, directories := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, one with a directory: %v", name, directories), func(t *testing.T) {
+				t.Parallel()
+				b := newBroken(t)
+				b.Tolerate()
+				ctx := t.Context()
+				createContainer(t, b.Store, "con2", "img1", "db")
+				createContainer(t, b.Store, "gone", "img1")
+				if directories {
+					_, err := b.ContainerDir(ctx, "con2")
+					must(t, err)
+				}
+				write(t, b.Store, "con1", "written", "x")
+				must(t, b.DeleteContainer(ctx, "gone")) // the backup has it
+				must(t, damage(b.records("container")))
+				again := b.Again(t)
+				again.Tolerate()
+				report, err := again.Store.Check(ctx, strata.CheckOptions{})
+				must(t, err)
+				wantEqual(t, "findings", []string{"records-lost container "}, found(report.Findings))
+				done, err := again.Repair(ctx, report, strata.RepairOptions{Remove: true, Containers: true})
+				must(t, err)
+				for _, f := range done.Left {
+					t.Errorf("left: %v: %v", f.Finding, f.Err)
+				}
+				snap, err := again.Snapshot(ctx)
+				must(t, err)
+				var names []string
+				for _, c := range snap.Containers {
+					names = append(names, c.Names...)
+				}
+				wantEqual(t, "names", []string{"web", "db"}, names)
 				mountAll(t, again, snap)
 			})
 		}

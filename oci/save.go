@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/stratastore/strata"
@@ -51,8 +52,12 @@ type Selected struct {
 
 // SaveFile writes images to a new file, or to a directory for OCIDir. The file
 // appears when it is complete; after an error nothing is left. An existing layout
-// directory gets the images added.
+// directory gets the images added, and a device or FIFO is written to, as it is no
+// file that could be replaced.
 func SaveFile(ctx context.Context, store Store, path string, images []Selected, opts SaveOptions) error {
+	if opts.Format != OCIDir && isSpecial(path) {
+		return saveInto(ctx, store, path, images, opts)
+	}
 	var to sink
 	var err error
 	if opts.Format == OCIDir {
@@ -64,6 +69,21 @@ func SaveFile(ctx context.Context, store Store, path string, images []Selected, 
 		return err
 	}
 	return save(ctx, store, to, images, opts)
+}
+
+// isSpecial reports whether a path leads to something that is neither file nor directory.
+func isSpecial(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
+}
+
+func saveInto(ctx context.Context, store Store, path string, images []Selected, opts SaveOptions) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return SaveStream(ctx, store, f, images, opts)
 }
 
 // SaveStream writes images as an archive to w, which stays open. After an error

@@ -3,12 +3,14 @@ package oci_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/stratastore/strata/archive"
 	"github.com/stratastore/strata/errdefs"
@@ -157,5 +159,52 @@ func TestSaveNamesWithoutATag(t *testing.T) {
 	}
 	if names := again[0].Names; !slices.Equal(names, []string{"docker.io/library/app:1"}) {
 		t.Errorf("loaded as %q", names)
+	}
+}
+
+// TestSaveIntoFIFO: what is no file is written to and stays what it is, also by way of a link.
+func TestSaveIntoFIFO(t *testing.T) {
+	base, _ := twoLayers(t)
+	b := newBuilder(t)
+	b.name(b.image(amd64, base), "base:1")
+	s := storetest.New(t, "vfs")
+	loaded, err := load(t, s, b.dir(), oci.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := []oci.Selected{{Image: string(loaded[0].ID)}}
+	dir := t.TempDir()
+	file, fifo, link := filepath.Join(dir, "file"), filepath.Join(dir, "fifo"), filepath.Join(dir, "link")
+	err = errors.Join(oci.SaveFile(t.Context(), s, file, images, oci.SaveOptions{}), unix.Mkfifo(fifo, 0o600), os.Symlink("fifo", link))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{fifo, link} {
+		reader, err := os.OpenFile(fifo, os.O_RDWR, 0) // so that nobody waits for a reader or for a writer
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(want))
+		read := make(chan error, 1)
+		go func() {
+			_, err := io.ReadFull(reader, got)
+			read <- err
+		}()
+		if err := oci.SaveFile(t.Context(), s, path, images, oci.SaveOptions{}); err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Lstat(fifo); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+			t.Fatalf("%s has been replaced: %v, %v", fifo, info, err)
+		}
+		if info, err := os.Lstat(link); err != nil || info.Mode().Type() != os.ModeSymlink {
+			t.Fatalf("%s has been replaced: %v, %v", link, info, err)
+		}
+		if err := errors.Join(<-read, reader.Close()); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("read %d bytes, equal: %v: %v", len(got), bytes.Equal(got, want), err)
+		}
 	}
 }
