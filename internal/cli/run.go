@@ -7,7 +7,7 @@ import (
 )
 
 // Run runs one command line and returns the exit code. The program's name
-// chooses the manner. SIGINT and SIGTERM cancel the work; a second one kills.
+// chooses the manner. SIGINT, SIGTERM and SIGHUP cancel the work; a second one kills.
 func Run(ctx context.Context, env Env) int {
 	if err := resume(env); err != nil {
 		_, _ = fmt.Fprintln(env.Stderr, err) // nobody is left to tell

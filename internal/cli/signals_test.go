@@ -12,13 +12,20 @@ import (
 
 // TestInterrupt sends signals to the program while it waits for input that never
 // comes: the first one ends the work in an orderly way, and nothing is left behind.
+// That SIGHUP is one of them matters where a terminal goes away.
 func TestInterrupt(t *testing.T) {
-	for _, name := range []string{programName, classicName} {
-		t.Run(name, func(t *testing.T) {
+	tests := []struct {
+		program string
+		signal  syscall.Signal
+	}{
+		{programName, syscall.SIGINT}, {classicName, syscall.SIGINT}, {programName, syscall.SIGTERM}, {programName, syscall.SIGHUP},
+	}
+	for _, tt := range tests {
+		t.Run(tt.program+" "+tt.signal.String(), func(t *testing.T) {
 			dir := t.TempDir()
 			roots := []string{"--graph", filepath.Join(dir, "graph"), "--run", filepath.Join(dir, "run"), "--storage-driver", "vfs"}
 			var errs bytes.Buffer
-			cmd := exec.Command(name, append(roots, "import-layer", "-i", "never")...)
+			cmd := exec.Command(tt.program, append(roots, "import-layer", "-i", "never")...)
 			cmd.Env = append(os.Environ(), "HOME="+dir, "CONTAINERS_STORAGE_CONF=/dev/null")
 			cmd.Stderr = &errs
 			in, err := cmd.StdinPipe()
@@ -31,7 +38,7 @@ func TestInterrupt(t *testing.T) {
 			defer in.Close()
 			waitFor(t, filepath.Join(dir, "run"))
 			time.Sleep(100 * time.Millisecond) // until it reads
-			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			if err := cmd.Process.Signal(tt.signal); err != nil {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait() // the exit code tells
