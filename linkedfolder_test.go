@@ -14,7 +14,7 @@ import (
 // behind it is nobody's to collect, whatever is asked for.
 func TestFolderIsALink(t *testing.T) {
 	for _, name := range storetest.Drivers() {
-		folders := []string{name, name + "-layers", name + "-images", name + "-containers", "strata", name + "/tempdirs", name + "-layers/tmp"}
+		folders := []string{name, name + "-layers", name + "-images", name + "-containers", "strata", "strata/unfinished", "strata/leases", "strata/mounts", "strata/backup", "strata/trash", "strata/reserve", name + "/tempdirs", name + "-layers/tmp"}
 		if name == "vfs" {
 			folders = append(folders, "vfs/dir")
 		} else {

@@ -179,7 +179,8 @@ func TestBadIDsAndFailures(t *testing.T) {
 
 func TestOddFilesAreNoLeases(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"dead": "pid 1\n+a\n", ".new": "pid 1\n", "garbage": "\xff\x00"} {
+	name := func(digit string) string { return strings.Repeat(digit, 64) }
+	for name, text := range map[string]string{name("d"): "pid 1\n+a\n", "." + name("e"): "pid 1\n", name("9"): "\xff\x00", "foreign": "x"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +195,7 @@ func TestOddFilesAreNoLeases(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Name() != "folder" && e.Name() != h.File() {
+		if e.Name() != "folder" && e.Name() != "foreign" && e.Name() != h.File() {
 			t.Errorf("%s is still there", e.Name())
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -116,14 +117,18 @@ func (f *File) publish(fresh string, opts Options) error {
 	return nil
 }
 
-// List returns the paths of the files in dir, in any state. A missing directory has none.
+// made is the form of the names that Create gives.
+var made = regexp.MustCompile(`^\.?[0-9a-f]{64}$`)
+
+// List returns the paths of the files in dir that Create made, in any state. Other files are
+// somebody else's. A missing directory has none.
 func List(dir string) (paths []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if e.Type().IsRegular() {
+		if e.Type().IsRegular() && made.MatchString(e.Name()) {
 			paths = append(paths, filepath.Join(dir, e.Name()))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,7 +91,7 @@ func TestDone(t *testing.T) {
 func TestCutLineCountsForNothing(t *testing.T) {
 	dir := t.TempDir()
 	text := `{"driver":"vfs","draft":true,"made":[{"id":"a","created":"2026-01-02T03:04:05.000000006Z"}]}` + "\n" + `{"driver":"vfs","made":[{"id":"b`
-	if err := os.WriteFile(filepath.Join(dir, "note"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, strings.Repeat("a", 64)), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	made := []unfinished.Made{{ID: "a", Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)}}
