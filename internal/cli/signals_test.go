@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -14,6 +15,10 @@ import (
 // comes: the first one ends the work in an orderly way, and nothing is left behind.
 // That SIGHUP is one of them matters where a terminal goes away.
 func TestInterrupt(t *testing.T) {
+	// What is ignored stays so in a program that is started; what is caught does not.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	tests := []struct {
 		program string
 		signal  syscall.Signal
