@@ -112,6 +112,8 @@ func (c *checker) linkReasons(t *linkTable, l *layer.Layer, p layerPlace) (reaso
 		reasons = append(reasons, "the folder of its short link, l, is no directory")
 	case errors.Is(err, fs.ErrNotExist):
 		reasons = append(reasons, "its file \"link\" is missing")
+	case isPassing(err):
+		c.layerIs(l, ProblemUnreadable, RepairNone, "%v", err)
 	case err != nil:
 		reasons = append(reasons, err.Error())
 	case len(name) != linkLength:
@@ -134,6 +136,9 @@ func (c *checker) lowerReason(t *linkTable, l *layer.Layer, p layerPlace) string
 		return ""
 	case errors.Is(err, fs.ErrNotExist):
 		return "its list of layers below, the file \"lower\", is missing"
+	case isPassing(err):
+		c.layerIs(l, ProblemUnreadable, RepairNone, "%v", err)
+		return ""
 	case err != nil:
 		return err.Error()
 	case len(text) == 0:
