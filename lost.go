@@ -214,14 +214,18 @@ func isContainerDir(dir string) bool {
 // a wipe leaves that was killed, and no list at all what the store's first object leaves.
 func (s *Store) lostContainers(e *exam, recorded int) error {
 	l := losses{file: s.recordFile(KindContainer, s.roots.graph)}
-	if recorded > 0 || !noList(l.file.path) || !hasRecords(l.file.backup) {
+	if recorded > 0 || !noList(l.file.path) {
+		return nil
+	}
+	backup := l.file.lastGood()
+	if !hasRecords(backup) {
 		return nil
 	}
 	ids, err := objectDirs(l.file.dir, isContainerDir)
 	if err != nil {
 		return err
 	}
-	for _, id := range slices.Concat(ids, s.copiedContainers(e, l.file.backup)) {
+	for _, id := range slices.Concat(ids, s.copiedContainers(e, backup)) {
 		if key := (objectKey{KindContainer, id}); !e.lost[key] {
 			e.lost[key] = true
 			l.ids = append(l.ids, id)
@@ -265,13 +269,13 @@ func objectDirs(dir string, is func(dir string) bool) (ids []string, err error) 
 func (e *exam) addLost(l losses) {
 	kind := l.file.kind
 	f := Finding{
-		Kind: kind, Problem: ProblemRecordsLost, Path: l.file.path, Repair: RepairRestoreRecords, backup: l.file.backup, root: l.file.root,
+		Kind: kind, Problem: ProblemRecordsLost, Path: l.file.path, Repair: RepairRestoreRecords, backup: l.file.lastGood(), root: l.file.root,
 		Reason: fmt.Sprintf("it has lost records: files of %d %ss are there that it does not speak of, among them %s", len(l.ids), kind, l.example),
 	}
 	if info, err := os.Stat(l.file.path); err == nil {
 		f.Bytes = info.Size()
 	}
-	if l.file.backup == "" && kind != KindImage { // images can be recorded by their files
+	if f.backup == "" && kind != KindImage { // images can be recorded by their files
 		f.Repair = RepairNone
 		f.Reason += "; strata has no copy of an earlier version"
 	}

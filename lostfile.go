@@ -19,8 +19,8 @@ type recordFile struct {
 	kind      Kind
 	root, dir string
 	path      string
-	// backup is the newest copy of an earlier version; "" for none.
-	backup       string
+	// copies is where copies of earlier versions are kept.
+	copies       string
 	inImageStore bool
 	imageDirs    int // its index among the directories of images
 }
@@ -29,23 +29,27 @@ func (s *Store) recordFile(kind Kind, root string) recordFile {
 	f := recordFile{kind: kind, root: root, inImageStore: root == s.roots.image}
 	switch kind {
 	case KindLayer:
-		f.path, f.backup = s.layers.RecordFile(f.inImageStore)
+		f.path, f.copies = s.layers.RecordFile(f.inImageStore)
 	case KindImage:
 		if s.roots.image != "" && !f.inImageStore {
 			f.imageDirs = 1
 		}
-		f.path, f.backup = s.images.RecordFile(f.imageDirs)
+		f.path, f.copies = s.images.RecordFile(f.imageDirs)
 	default:
 		dir := containersDir(s.roots.graph, s.driver.name)
-		f.path, f.backup = filepath.Join(dir, "containers.json"), filepath.Join(s.roots.backupDir(), filepath.Base(dir)+".json")
+		f.path, f.copies = filepath.Join(dir, "containers.json"), filepath.Join(s.roots.backupDir(), filepath.Base(dir)+".json")
 	}
-	f.dir, f.backup = filepath.Dir(f.path), recordfile.LastGood(f.path, f.backup)
+	f.dir = filepath.Dir(f.path)
 	return f
 }
 
+// lastGood is the newest copy that can be read; "" for none. It is looked for only where records are
+// missing: a check of a sound store need not read them under its locks.
+func (f recordFile) lastGood() string { return recordfile.LastGood(f.path, f.copies) }
+
 // backedUpTops are the top layers of the images in the backup.
 func (f recordFile) backedUpTops() map[string]layer.ID {
-	text, err := atomicfile.Read(f.backup)
+	text, err := atomicfile.Read(f.lastGood())
 	var records []image.Record
 	if err != nil || json.Unmarshal(text, &records) != nil {
 		return nil
